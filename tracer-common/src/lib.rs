@@ -1,0 +1,18 @@
+//! What crosses the boundary between heaptide's kernel part and its user side, and nothing else.
+//!
+//! Both sides compile this crate, so a layout can only change on both at once. Every type here is `repr(C)`, has no
+//! padding that is not named, and is checked by the assertions at its end.
+
+#![no_std]
+
+pub mod counter;
+pub mod record;
+pub mod settings;
+pub mod signature;
+pub mod stack;
+
+pub use counter::Counter;
+pub use settings::Settings;
+pub use signature::Signature;
+
+const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "heaptide reads 64-bit processes from 64-bit hosts only");

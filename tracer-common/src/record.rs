@@ -1,0 +1,218 @@
+//! The records of the rings. Each begins with the same [`Head`]; its kind gives the layout of the rest.
+//!
+//! All integers are in the byte order of the host. Times are nanoseconds of `CLOCK_MONOTONIC_COARSE`: a jiffy's
+//! resolution (1 to 10 ms), which is what ages need, at a fraction of the price of the exact clock.
+
+use crate::stack::MAX_FRAMES;
+
+/// What a record says. A number is never given to another meaning.
+#[repr(u16)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A block was allocated: [`Allocation`].
+    Allocation = 1,
+    /// A block is being freed, at the entry of the function: [`Release`].
+    Release = 2,
+    /// A block is being resized, at the entry of the function: it has ended unless [`Kind::ResizeEnd`] says that the
+    /// call failed: [`Release`].
+    ResizeBegin = 3,
+    /// What became of the resize that this thread had begun: [`Resize`].
+    ResizeEnd = 4,
+    /// A stack that allocations refer to by its id: [`Stack`] and its frames.
+    Stack = 5,
+    /// Memory was mapped: [`Map`].
+    Map = 6,
+    /// Memory is being unmapped, at the entry of the function: [`Unmap`].
+    UnmapBegin = 7,
+    /// What became of the unmapping that this thread had begun: [`UnmapEnd`].
+    UnmapEnd = 8,
+    /// A mapping is being resized or moved, at the entry of the function: [`Unmap`].
+    RemapBegin = 9,
+    /// What became of the remapping that this thread had begun: [`Remap`].
+    RemapEnd = 10,
+    /// The program break was moved: [`Break`].
+    Break = 11,
+    /// A process was forked: [`Fork`].
+    Fork = 12,
+    /// A process runs another program now: [`Head`] alone.
+    Exec = 13,
+    /// The last thread of a process has ended: [`Head`] alone.
+    Exit = 14,
+}
+
+/// The first 24 bytes of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// A [`Kind`].
+    pub kind: u16,
+    /// Bits of the kind's own: see [`flag`].
+    pub flags: u16,
+    /// The process (thread group), as the initial PID namespace numbers it.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// Frames of a [`Kind::Stack`], else 0.
+    pub frames: u32,
+    /// When, in nanoseconds of `CLOCK_MONOTONIC_COARSE`.
+    pub time: u64,
+}
+
+/// Bits of [`Head::flags`].
+pub mod flag {
+    /// The call came from within an allocator's function: the allocator's own growth.
+    pub const BENEATH: u16 = 1;
+    /// The call succeeded.
+    pub const SUCCEEDED: u16 = 2;
+    /// Parent and child share their memory (`vfork`, `clone(CLONE_VM)`) until the child runs another program.
+    pub const SHARES_MEMORY: u16 = 4;
+    /// The stack was deeper than can be kept.
+    pub const TRUNCATED: u16 = 8;
+}
+
+/// A block was allocated.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// What, who, when.
+    pub head: Head,
+    /// Where the block begins.
+    pub address: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+}
+
+/// A block is being freed or resized.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// What, who, when.
+    pub head: Head,
+    /// Where the block begins.
+    pub address: u64,
+}
+
+/// What became of a resize; [`flag::SUCCEEDED`] tells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resize {
+    /// What, who, when.
+    pub head: Head,
+    /// Where the block began before the call.
+    pub address: u64,
+}
+
+/// A stack; its `head.frames` return addresses follow, leaf first.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stack {
+    /// What, who, when.
+    pub head: Head,
+    /// The stack's id.
+    pub id: u64,
+}
+
+/// A [`Stack`] with room for the deepest, as the kernel part builds it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FullStack {
+    /// The record.
+    pub stack: Stack,
+    /// Its return addresses, leaf first.
+    pub frames: [u64; MAX_FRAMES],
+}
+
+/// Memory was mapped by `mmap`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Map {
+    /// What, who, when.
+    pub head: Head,
+    /// Where it begins.
+    pub address: u64,
+    /// Bytes asked for, not rounded to pages.
+    pub length: u64,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+    /// `PROT_` bits of the call.
+    pub protection: u32,
+    /// `MAP_` bits of the call.
+    pub flags: u32,
+}
+
+/// Memory is being unmapped or remapped.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unmap {
+    /// What, who, when.
+    pub head: Head,
+    /// Where the range begins.
+    pub address: u64,
+    /// Bytes, not rounded to pages.
+    pub length: u64,
+}
+
+/// What became of an unmapping; [`flag::SUCCEEDED`] tells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnmapEnd {
+    /// What, who, when.
+    pub head: Head,
+}
+
+/// What became of a remapping; [`flag::SUCCEEDED`] tells.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Remap {
+    /// What, who, when.
+    pub head: Head,
+    /// Where the range begins now.
+    pub address: u64,
+    /// Bytes asked for, not rounded to pages.
+    pub length: u64,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+}
+
+/// The program break was moved.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Break {
+    /// What, who, when.
+    pub head: Head,
+    /// The break before the call; 0 when the call does not tell (`brk`).
+    pub before: u64,
+    /// The break after the call.
+    pub after: u64,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+}
+
+/// A process was forked.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// What, who (the parent), when.
+    pub head: Head,
+    /// The child's process id.
+    pub child: u32,
+    /// 0.
+    pub unused: u32,
+}
+
+const _: () = {
+    assert!(size_of::<Head>() == 24);
+    assert!(size_of::<Allocation>() == 48);
+    assert!(size_of::<Release>() == 32);
+    assert!(size_of::<Resize>() == 32);
+    assert!(size_of::<Stack>() == 32);
+    assert!(size_of::<FullStack>() == 32 + 8 * MAX_FRAMES);
+    assert!(size_of::<Map>() == 56);
+    assert!(size_of::<Unmap>() == 40);
+    assert!(size_of::<UnmapEnd>() == 24);
+    assert!(size_of::<Remap>() == 48);
+    assert!(size_of::<Break>() == 48);
+    assert!(size_of::<Fork>() == 32);
+};

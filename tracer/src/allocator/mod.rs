@@ -1,0 +1,1 @@
+//! Allocators: families of functions, and their discovery in mapped files.

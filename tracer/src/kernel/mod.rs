@@ -1,0 +1,1 @@
+//! The kernel: what it offers, the probes, and its counters. The only place that imports aya.

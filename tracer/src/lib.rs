@@ -1,0 +1,24 @@
+//! heaptide tells which code of a running process holds its memory.
+//!
+//! The pipeline, in the order in which data flows through it:
+//!
+//! ```text
+//! allocator ─> kernel ─> ring ─> live ─┬─> profile ─> report
+//!     ▲                   └──> stacks ─┤
+//!  process ──────────────────> symbols ┘
+//! ```
+//!
+//! Each arrow goes one way: a report sees a finished [`profile::Profile`] and can reach neither the kernel nor a live
+//! table. [`pipeline`] joins the pieces; [`cli`] turns what was typed into what it is asked to do.
+
+pub mod allocator;
+pub mod cli;
+pub mod kernel;
+pub mod live;
+pub mod pipeline;
+pub mod process;
+pub mod profile;
+pub mod report;
+pub mod ring;
+pub mod stacks;
+pub mod symbols;

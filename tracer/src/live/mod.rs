@@ -1,0 +1,1 @@
+//! Live allocations: their rules, and totals for each stack.

@@ -1,0 +1,3 @@
+//! The `heaptide` program.
+
+fn main() {}

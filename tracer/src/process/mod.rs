@@ -1,0 +1,1 @@
+//! Processes: who is alive, and what is mapped where.

@@ -1,0 +1,97 @@
+//! The finished result of a recording: plain data, without a way back to the kernel or to a live table.
+//!
+//! Everything that a report prints is in here. Sizes are bytes, times are nanoseconds unless the name says otherwise.
+//! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
+
+mod frame;
+mod totals;
+mod unknown;
+
+use serde::Serialize;
+
+pub use frame::{Frame, Inlined, Place, Unnamed};
+pub use totals::{ByMemory, Memory, Totals, Usage};
+pub use unknown::{Cost, Unknown};
+
+/// Version of the JSON form. It grows by one when a field changes its meaning or goes; new fields leave it as it is.
+pub const SCHEMA: u32 = 1;
+
+/// A finished recording.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Profile {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// heaptide's version.
+    pub version: String,
+    /// When the recording began, in seconds since 1970-01-01 00:00 UTC.
+    pub began_unix_seconds: f64,
+    /// How long events were recorded.
+    pub seconds: f64,
+    /// Blocks younger than this many seconds are left out of every stack's `shown`; 0 shows all.
+    pub older_than_seconds: f64,
+    /// Whether every process was traced from its first instruction.
+    pub from_start: bool,
+    /// One entry for each process and each program that it ran, in the order of their beginning.
+    pub processes: Vec<Process>,
+    /// What the recording cannot tell.
+    pub unknown: Unknown,
+    /// What the recording cost.
+    pub cost: Cost,
+}
+
+/// A process, from its start (or exec, or the begin of the trace) to its end (or exec, or the end of the trace).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Process {
+    /// Process id as the initial PID namespace numbers it.
+    pub pid: u32,
+    /// How many programs the process had run before this one since the trace began.
+    pub generation: u32,
+    /// The command's name, as the kernel keeps it (15 bytes), without control characters.
+    pub name: String,
+    /// The parent, when this process was forked by a traced one.
+    pub forked_from: Option<u32>,
+    /// How it ended, when it did before the trace.
+    pub end: Option<End>,
+    /// The allocators that were traced.
+    pub allocators: Vec<Allocator>,
+    /// Sums for each kind of memory.
+    pub sums: ByMemory,
+    /// Every stack with its totals, largest outstanding first.
+    pub stacks: Vec<Stack>,
+}
+
+/// How a traced process ended before the trace did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    /// Its last thread ended.
+    Exited,
+    /// It ran another program.
+    Replaced,
+}
+
+/// A library or program whose allocation functions were traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Allocator {
+    /// The file, as the process has it mapped.
+    pub file: String,
+    /// The family that its functions belong to, such as `glibc`.
+    pub family: String,
+    /// The functions with a probe, by their first name.
+    pub functions: Vec<String>,
+}
+
+/// All allocations of one kind of memory with one stack.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Stack {
+    /// The kind of memory.
+    pub memory: Memory,
+    /// What was allocated, freed, and is outstanding.
+    pub totals: Totals,
+    /// What is outstanding and old enough to be shown (see [`Profile::older_than_seconds`]).
+    pub shown: Usage,
+    /// Whether the stack was deeper than could be kept.
+    pub truncated: bool,
+    /// The frames, leaf first. Empty when the stack could not be taken, or was lost.
+    pub frames: Vec<Frame>,
+}

@@ -1,0 +1,155 @@
+//! Bytes and blocks, by kind of memory.
+
+use std::ops::{Add, AddAssign, Sub};
+
+use serde::Serialize;
+
+/// An amount of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
+pub struct Usage {
+    /// Bytes asked for (heap), or bytes of whole pages (mappings).
+    pub bytes: u64,
+    /// Blocks, or mapped ranges.
+    pub blocks: u64,
+}
+
+impl Usage {
+    /// One block of `bytes`.
+    #[must_use]
+    pub const fn block(bytes: u64) -> Self {
+        Self { bytes, blocks: 1 }
+    }
+
+    /// The larger of each.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { bytes: self.bytes.max(other.bytes), blocks: self.blocks.max(other.blocks) }
+    }
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { bytes: self.bytes + other.bytes, blocks: self.blocks + other.blocks }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+/// What is left; nothing rather than less than nothing.
+impl Sub for Usage {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self { bytes: self.bytes.saturating_sub(other.bytes), blocks: self.blocks.saturating_sub(other.blocks) }
+    }
+}
+
+/// What became of memory since the trace began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Outstanding already when the process was forked.
+    pub inherited: Usage,
+    /// Allocated, whether freed or not.
+    pub allocated: Usage,
+    /// Freed, of what was inherited or allocated.
+    pub freed: Usage,
+    /// Inherited or allocated, and not freed.
+    pub outstanding: Usage,
+    /// The largest outstanding; bytes and blocks each at their own time. With more than one ring it is the sum of the
+    /// rings' peaks, which can be larger than the true one: see [`super::Cost::rings`].
+    pub peak: Usage,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.inherited += other.inherited;
+        self.allocated += other.allocated;
+        self.freed += other.freed;
+        self.outstanding += other.outstanding;
+        self.peak += other.peak;
+    }
+}
+
+/// Kinds of memory, told apart because they mean different things to their owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Memory {
+    /// Blocks handed out by an allocator.
+    Heap,
+    /// Anonymous memory that the program mapped itself.
+    Anonymous,
+    /// Mapped files.
+    File,
+    /// Stacks of threads.
+    ThreadStack,
+    /// Memory that an allocator took from the kernel: the blocks lie in it, so the two are never added.
+    Allocator,
+}
+
+impl Memory {
+    /// All kinds.
+    pub const ALL: [Self; 5] = [Self::Heap, Self::Anonymous, Self::File, Self::ThreadStack, Self::Allocator];
+
+    /// Whether "outstanding" of a process means it: blocks, and anonymous mappings of the program's own.
+    #[must_use]
+    pub const fn is_outstanding(self) -> bool {
+        matches!(self, Self::Heap | Self::Anonymous)
+    }
+}
+
+/// Totals for each kind of memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByMemory {
+    /// Of [`Memory::Heap`] and [`Memory::Anonymous`] together: their peak is that of the sum.
+    pub outstanding: Totals,
+    /// Of [`Memory::Heap`].
+    pub heap: Totals,
+    /// Of [`Memory::Anonymous`].
+    pub anonymous: Totals,
+    /// Of [`Memory::File`].
+    pub file: Totals,
+    /// Of [`Memory::ThreadStack`].
+    pub thread_stack: Totals,
+    /// Of [`Memory::Allocator`].
+    pub allocator: Totals,
+}
+
+impl ByMemory {
+    /// The totals of one kind.
+    #[must_use]
+    pub const fn of(&self, memory: Memory) -> &Totals {
+        match memory {
+            Memory::Heap => &self.heap,
+            Memory::Anonymous => &self.anonymous,
+            Memory::File => &self.file,
+            Memory::ThreadStack => &self.thread_stack,
+            Memory::Allocator => &self.allocator,
+        }
+    }
+
+    /// The totals of one kind, to be changed.
+    pub const fn of_mut(&mut self, memory: Memory) -> &mut Totals {
+        match memory {
+            Memory::Heap => &mut self.heap,
+            Memory::Anonymous => &mut self.anonymous,
+            Memory::File => &mut self.file,
+            Memory::ThreadStack => &mut self.thread_stack,
+            Memory::Allocator => &mut self.allocator,
+        }
+    }
+}
+
+impl AddAssign for ByMemory {
+    fn add_assign(&mut self, other: Self) {
+        self.outstanding += other.outstanding;
+        for memory in Memory::ALL {
+            *self.of_mut(memory) += *other.of(memory);
+        }
+    }
+}

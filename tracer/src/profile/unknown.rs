@@ -1,0 +1,118 @@
+//! What a recording cannot tell, and what it cost: in every report.
+
+use serde::Serialize;
+
+/// Everything that is missing from the sums, by reason. All zero means: the report is exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// Events lost because a ring was full, by kind.
+    pub lost: Lost,
+    /// Events refused by choice.
+    pub refused: Refused,
+    /// Events without the partner that they belong to.
+    pub unmatched: Unmatched,
+    /// Allocations whose stack is missing or cut. Their bytes are exact.
+    pub stacks: Stacks,
+}
+
+impl Unknown {
+    /// Whether nothing is missing from the sums (stacks may be).
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        // Releases and unmappings of older blocks, and returns of older calls, change no sum.
+        self.lost == Lost::default()
+            && self.refused.live_blocks == 0
+            && self.unmatched.replaced_blocks == 0
+            && self.unmatched.calls == 0
+            && self.unmatched.results == 0
+            && self.unmatched.processes == 0
+            && self.unmatched.undecodable == 0
+    }
+}
+
+/// Events lost because a ring was full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Lost {
+    /// Allocations.
+    pub allocations: u64,
+    /// Releases: what they freed stays outstanding.
+    pub releases: u64,
+    /// Begins and ends of resizes.
+    pub resizes: u64,
+    /// Mapping calls.
+    pub mappings: u64,
+    /// Forks, execs and exits.
+    pub processes: u64,
+    /// Calls not followed to their return: the kernel part's table of calls was full.
+    pub calls: u64,
+}
+
+/// Events refused by choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// Allocations outside the size limits of the command line.
+    pub by_size: u64,
+    /// Bytes of those.
+    pub by_size_bytes: u64,
+    /// Allocations not kept because the table of live blocks had reached its limit.
+    pub live_blocks: u64,
+    /// Bytes of those.
+    pub live_blocks_bytes: u64,
+}
+
+/// Events without the partner that they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unmatched {
+    /// Releases of blocks that were not seen allocated: older than the trace, refused, lost, or the allocator's own.
+    pub older_releases: u64,
+    /// Unmapped bytes that were not seen mapped: older than the trace, or mapped past the C library.
+    pub older_unmapped_bytes: u64,
+    /// Allocations at an address that was still live: its release was missed, and the old block closed.
+    pub replaced_blocks: u64,
+    /// Returns of calls that had begun before the trace.
+    pub returns: u64,
+    /// Calls that never returned.
+    pub calls: u64,
+    /// Results that could not be read from the target's memory.
+    pub results: u64,
+    /// Events of processes not known to be traced.
+    pub processes: u64,
+    /// Records that could not be decoded.
+    pub undecodable: u64,
+}
+
+/// Stacks that are missing or cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stacks {
+    /// Distinct stacks seen.
+    pub distinct: u64,
+    /// Stacks cut at the largest depth.
+    pub truncated: u64,
+    /// Allocations whose stack could not be read.
+    pub unreadable: u64,
+    /// Allocations without a stack because every scratch buffer of the CPU was in use.
+    pub busy: u64,
+    /// Stacks lost because the ring was full (sent again with the next allocation).
+    pub lost: u64,
+    /// Distinct stacks that share their id with another one.
+    pub collisions: u64,
+}
+
+/// What a recording cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Probe hits.
+    pub hits: u64,
+    /// Events received.
+    pub events: u64,
+    /// Time in the kernel part's programs, estimated from a share of the recording; `None` when the kernel does not say.
+    pub bpf_seconds: Option<f64>,
+    /// The share of the recording in which the kernel measured it, 0 to 1.
+    pub bpf_measured_share: f64,
+    /// CPU time of heaptide itself.
+    pub cpu_seconds: f64,
+    /// Largest resident memory of heaptide itself, in bytes.
+    pub memory_bytes: u64,
+    /// Rings that events went through. With more than one, peaks are upper bounds.
+    pub rings: u32,
+}

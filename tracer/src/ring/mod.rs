@@ -1,0 +1,1 @@
+//! Rings: from bytes to events.

@@ -1,0 +1,1 @@
+//! Stacks: each distinct one kept once, by value.

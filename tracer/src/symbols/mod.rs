@@ -1,0 +1,1 @@
+//! Names of addresses, or the reason why there is none.

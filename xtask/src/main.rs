@@ -1,0 +1,3 @@
+//! `cargo xtask`: builds, tests and measures heaptide.
+
+fn main() {}
