@@ -9,7 +9,7 @@ mod unknown;
 
 use serde::Serialize;
 
-pub use frame::{Frame, Inlined, Place, Unnamed};
+pub use frame::{Frame, Inlined, Place, Source, Unnamed};
 pub use totals::{ByMemory, Memory, Totals, Usage};
 pub use unknown::{Cost, Unknown};
 
