@@ -1,1 +1,3 @@
 //! Processes: who is alive, and what is mapped where.
+
+pub mod target;

@@ -1,0 +1,265 @@
+//! What heaptide reads of an ELF file to find allocators and libraries: symbols by name, and the dynamic section.
+//!
+//! Every number in the file may be a lie. Each piece is read with a limit of its own, and a string only as far as the
+//! longest that can be meant.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::FileExt;
+
+use object::LittleEndian as LE;
+use object::elf::{
+    DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, Dyn64, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64,
+    EM_X86_64, FileHeader64, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader64, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB,
+    STB_GLOBAL, STB_WEAK, STT_FUNC, SectionHeader64, Sym64,
+};
+use object::pod::{self, Pod};
+
+/// Largest symbol or string table that is read, in bytes: ten million symbols.
+const MAX_TABLE: u64 = 512 << 20;
+/// Most sections that are read; a compiler's largest output has some ten thousand.
+const MAX_SECTIONS: u64 = 1 << 20;
+/// Largest dynamic section, and the longest string that it may name, in bytes.
+const MAX_DYNAMIC: u64 = 1 << 20;
+const MAX_STRING: usize = 4096;
+
+/// The machine that this build of heaptide runs on.
+const MACHINE: u16 = if cfg!(target_arch = "aarch64") { EM_AARCH64 } else { EM_X86_64 };
+
+/// Why a file could not be read as an ELF file.
+#[derive(Debug, thiserror::Error)]
+pub enum ElfError {
+    /// The file could not be read.
+    #[error("it could not be read")]
+    Read(#[from] io::Error),
+    /// It does not begin as ELF files do.
+    #[error("it is not an ELF file")]
+    NotElf,
+    /// It is an ELF file of another class, byte order or machine.
+    #[error("it is not a 64-bit ELF file for this machine")]
+    Foreign,
+    /// A part lies outside the file, or contradicts another part.
+    #[error("its {0} is damaged")]
+    Damaged(&'static str),
+    /// A part is larger than any real one.
+    #[error("its {0} is too large to be read")]
+    TooLarge(&'static str),
+}
+
+/// A symbol that the file defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Symbol {
+    /// The name that was asked for.
+    pub(super) name: &'static str,
+    /// Where the function begins in the file, in bytes; `None` for data, and for functions that choose another one
+    /// when the program starts (IFUNC), whose address is that of the chooser.
+    pub(super) function_offset: Option<u64>,
+    /// Whether it is visible in the file alone.
+    pub(super) local: bool,
+}
+
+/// What the dynamic section asks of the loader.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dynamic {
+    /// Names of the libraries (`DT_NEEDED`).
+    pub(super) needed: Vec<OsString>,
+    /// Colon-separated directories to search first (`DT_RUNPATH`, `DT_RPATH`).
+    pub(super) search: Vec<OsString>,
+}
+
+/// An ELF file whose headers have been read.
+pub(super) struct Elf<'a> {
+    file: &'a File,
+    length: u64,
+    segments: Vec<ProgramHeader64<LE>>,
+    sections: Vec<SectionHeader64<LE>>,
+}
+
+impl<'a> Elf<'a> {
+    /// Reads the headers.
+    pub(super) fn read(file: &'a File) -> Result<Self, ElfError> {
+        let length = file.metadata()?.len();
+        if length < size_of::<FileHeader64<LE>>() as u64 {
+            return Err(ElfError::NotElf);
+        }
+        let headers: Vec<FileHeader64<LE>> = read_table(file, 0, 1, "header")?;
+        let [header] = headers.as_slice() else { return Err(ElfError::NotElf) };
+        if header.e_ident.magic != ELFMAG {
+            return Err(ElfError::NotElf);
+        }
+        let ident = header.e_ident;
+        if (ident.class, ident.data, header.e_machine.get(LE)) != (ELFCLASS64, ELFDATA2LSB, MACHINE) {
+            return Err(ElfError::Foreign);
+        }
+        let segments = read_table(file, header.e_phoff.get(LE), header.e_phnum.get(LE).into(), "program header table")?;
+        let sections = read_sections(file, header)?;
+        Ok(Self { file, length, segments, sections })
+    }
+
+    /// The loader that starts the program; `None` for libraries and for programs that need none.
+    pub(super) fn interpreter(&self) -> Result<Option<OsString>, ElfError> {
+        let Some(segment) = self.segment(PT_INTERP) else { return Ok(None) };
+        let size = segment.p_filesz.get(LE).min(MAX_STRING as u64);
+        let bytes = read_bytes(self.file, segment.p_offset.get(LE), size, "loader's name")?;
+        let name = until_nul(&bytes, 0).filter(|name| !name.is_empty()).ok_or(ElfError::Damaged("loader's name"))?;
+        Ok(Some(OsString::from_vec(name.to_vec())))
+    }
+
+    /// The dynamic section; empty in a static program.
+    pub(super) fn dynamic(&self) -> Result<Dynamic, ElfError> {
+        const WHAT: &str = "dynamic section";
+        let Some(segment) = self.segment(PT_DYNAMIC) else { return Ok(Dynamic::default()) };
+        let size = segment.p_filesz.get(LE);
+        if size > MAX_DYNAMIC {
+            return Err(ElfError::TooLarge(WHAT));
+        }
+        let count = size / size_of::<Dyn64<LE>>() as u64;
+        let entries: Vec<Dyn64<LE>> = read_table(self.file, segment.p_offset.get(LE), count, WHAT)?;
+        let value = |tag: i64| entries.iter().find(|entry| entry.d_tag.get(LE) == tag).map(|e| e.d_val.get(LE));
+        let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else { return Ok(Dynamic::default()) };
+        let offset = self.offset_of(address, 0).ok_or(ElfError::Damaged(WHAT))?;
+        let strings = read_bytes(self.file, offset, size, WHAT)?;
+        let texts = |tag: i64| {
+            let entries = entries.iter().filter(move |entry| entry.d_tag.get(LE) == tag);
+            entries.filter_map(|entry| until_nul(&strings, entry.d_val.get(LE))).map(|s| OsString::from_vec(s.to_vec()))
+        };
+        Ok(Dynamic { needed: texts(DT_NEEDED).collect(), search: texts(DT_RUNPATH).chain(texts(DT_RPATH)).collect() })
+    }
+
+    /// Those symbols of `wanted` that the file defines, from both symbol tables; the same symbol may come more than once.
+    /// A version (`malloc@@GLIBC_2.2.5`) is no part of the name.
+    pub(super) fn symbols(&self, wanted: &[&'static str]) -> Result<Vec<Symbol>, ElfError> {
+        let mut symbols = Vec::new();
+        for section in &self.sections {
+            if matches!(section.sh_type.get(LE), SHT_DYNSYM | SHT_SYMTAB) {
+                self.symbols_of(section, wanted, &mut symbols)?;
+            }
+        }
+        Ok(symbols)
+    }
+
+    fn symbols_of(
+        &self,
+        section: &SectionHeader64<LE>,
+        wanted: &[&'static str],
+        symbols: &mut Vec<Symbol>,
+    ) -> Result<(), ElfError> {
+        const WHAT: &str = "symbol table";
+        let count = section.sh_size.get(LE) / size_of::<Sym64<LE>>() as u64;
+        let table: Vec<Sym64<LE>> = read_table(self.file, section.sh_offset.get(LE), count, WHAT)?;
+        let strings = self.sections.get(section.sh_link.get(LE) as usize).ok_or(ElfError::Damaged(WHAT))?;
+        let strings = read_bytes(self.file, strings.sh_offset.get(LE), strings.sh_size.get(LE), "string table")?;
+        // Sorted once, searched for each of what may be millions of symbols.
+        let mut wanted = wanted.to_vec();
+        wanted.sort_unstable();
+        let longest = wanted.iter().map(|name| name.len()).max().unwrap_or(0);
+        for symbol in &table {
+            if symbol.st_shndx.get(LE) == SHN_UNDEF {
+                continue;
+            }
+            let Some(name) = symbol_name(&strings, symbol.st_name.get(LE), longest) else { continue };
+            if let Ok(index) = wanted.binary_search_by(|wanted| wanted.as_bytes().cmp(name)) {
+                let local = !matches!(symbol.st_info >> 4, STB_GLOBAL | STB_WEAK);
+                symbols.push(Symbol { name: wanted[index], function_offset: self.function_offset(symbol), local });
+            }
+        }
+        Ok(())
+    }
+
+    fn function_offset(&self, symbol: &Sym64<LE>) -> Option<u64> {
+        // Of an IFUNC (STT_GNU_IFUNC) the symbol gives the chooser, which hands out no memory.
+        (symbol.st_info & 0xf == STT_FUNC).then(|| self.offset_of(symbol.st_value.get(LE), PF_X))?
+    }
+
+    /// Where `address` (svma) is in the file, when a loaded segment with all of `flags` holds it.
+    fn offset_of(&self, address: u64, flags: u32) -> Option<u64> {
+        let loaded = self.segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD && s.p_flags.get(LE) & flags == flags);
+        loaded.into_iter().find_map(|segment| {
+            let distance = address.checked_sub(segment.p_vaddr.get(LE))?;
+            let offset = segment.p_offset.get(LE).checked_add(distance)?;
+            (distance < segment.p_filesz.get(LE) && offset < self.length).then_some(offset)
+        })
+    }
+
+    fn segment(&self, kind: u32) -> Option<&ProgramHeader64<LE>> {
+        self.segments.iter().find(|segment| segment.p_type.get(LE) == kind)
+    }
+}
+
+fn read_sections(file: &File, header: &FileHeader64<LE>) -> Result<Vec<SectionHeader64<LE>>, ElfError> {
+    const WHAT: &str = "section header table";
+    let offset = header.e_shoff.get(LE);
+    if offset == 0 {
+        return Ok(Vec::new());
+    }
+    let mut count = u64::from(header.e_shnum.get(LE));
+    if count == 0 {
+        // More sections than the header's 16 bits can tell: the first section's size is their number.
+        let first: Vec<SectionHeader64<LE>> = read_table(file, offset, 1, WHAT)?;
+        count = first.first().map_or(0, |section| section.sh_size.get(LE));
+    }
+    if count > MAX_SECTIONS {
+        return Err(ElfError::TooLarge(WHAT));
+    }
+    read_table(file, offset, count, WHAT)
+}
+
+fn read_table<T: Pod>(file: &File, offset: u64, count: u64, what: &'static str) -> Result<Vec<T>, ElfError> {
+    let size = count.checked_mul(size_of::<T>() as u64).ok_or(ElfError::Damaged(what))?;
+    let bytes = read_bytes(file, offset, size, what)?;
+    let (table, _) = pod::slice_from_bytes(&bytes, count as usize).map_err(|()| ElfError::Damaged(what))?;
+    Ok(table.to_vec())
+}
+
+/// `size` bytes at `offset`. The file's length is asked for first: memory is taken only for bytes that are there.
+fn read_bytes(file: &File, offset: u64, size: u64, what: &'static str) -> Result<Vec<u8>, ElfError> {
+    if size > MAX_TABLE {
+        return Err(ElfError::TooLarge(what));
+    }
+    let end = offset.checked_add(size).ok_or(ElfError::Damaged(what))?;
+    if end > file.metadata()?.len() {
+        return Err(ElfError::Damaged(what));
+    }
+    let mut bytes = vec![0; size as usize];
+    match file.read_exact_at(&mut bytes, offset) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(ElfError::Damaged(what)),
+        result => Ok(result.map(|()| bytes)?),
+    }
+}
+
+/// The string at `offset`, of at most [`MAX_STRING`] bytes.
+fn until_nul(strings: &[u8], offset: u64) -> Option<&[u8]> {
+    let rest = strings.get(usize::try_from(offset).ok()?..)?;
+    let end = rest.iter().take(MAX_STRING).position(|&byte| byte == 0)?;
+    Some(&rest[..end])
+}
+
+/// The name at `offset` without its version; `None` when it has more than `longest` bytes.
+fn symbol_name(strings: &[u8], offset: u32, longest: usize) -> Option<&[u8]> {
+    let rest = strings.get(offset as usize..)?;
+    let end = rest.iter().take(longest + 1).position(|&byte| byte == 0 || byte == b'@')?;
+    Some(&rest[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_no_part_of_a_name() {
+        let strings = b"\0malloc@@GLIBC_2.2.5\0free\0a_long_name\0";
+        assert_eq!(symbol_name(strings, 1, 6), Some(b"malloc".as_slice()));
+        assert_eq!(symbol_name(strings, 21, 6), Some(b"free".as_slice()));
+        assert_eq!(symbol_name(strings, 26, 6), None);
+        assert_eq!(symbol_name(strings, 99, 6), None);
+    }
+
+    #[test]
+    fn a_string_without_an_end_is_none() {
+        assert_eq!(until_nul(b"libc", 0), None);
+        assert_eq!(until_nul(b"libc\0", 1), Some(b"ibc".as_slice()));
+        assert_eq!(until_nul(b"libc\0", u64::MAX), None);
+    }
+}
