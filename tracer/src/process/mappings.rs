@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
+pub(crate) use file::open_regular;
 pub use file::{Identity, MappedFile};
 
 /// Most mappings kept for one process. A kernel allows about 65,530 at one time; the rest is room for libraries that

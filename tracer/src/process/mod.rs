@@ -2,4 +2,5 @@
 
 mod mappings;
 
+pub(crate) use mappings::open_regular;
 pub use mappings::{Identity, MappedFile, Mapping, Mappings, MappingsError};

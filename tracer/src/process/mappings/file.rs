@@ -148,7 +148,7 @@ fn reserve() -> bool {
 }
 
 /// Opens a regular file. Never a device, a pipe or a socket, whose opening alone can have effects or last for ever.
-fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     let not_regular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     if !fs::metadata(path)?.is_file() {
         return Err(not_regular());
