@@ -1,3 +1,7 @@
 //! Processes: who is alive, and what is mapped where.
 
+
+mod mappings;
 pub mod target;
+pub use mappings::{Identity, MappedFile, Mapping, Mappings, MappingsError};
+pub(crate) use mappings::open_regular;
