@@ -37,26 +37,40 @@ SITE void *operator new(size_t size, std::align_val_t alignment) {
 SITE void *operator new[](size_t size) { return operator new(size); }
 SITE void *operator new[](size_t size, std::align_val_t alignment) { return operator new(size, alignment); }
 
-void operator delete(void *block) noexcept {
+static void release(void *block) {
     truth_release(block);
     free(block);
 }
 
-void operator delete(void *block, std::align_val_t) noexcept { operator delete(block); }
-void operator delete(void *block, size_t) noexcept { operator delete(block); }
-void operator delete(void *block, size_t, std::align_val_t) noexcept { operator delete(block); }
-void operator delete[](void *block) noexcept { operator delete(block); }
-void operator delete[](void *block, std::align_val_t) noexcept { operator delete(block); }
-void operator delete[](void *block, size_t) noexcept { operator delete(block); }
-void operator delete[](void *block, size_t, std::align_val_t) noexcept { operator delete(block); }
+void operator delete(void *block) noexcept { release(block); }
+void operator delete(void *block, std::align_val_t) noexcept { release(block); }
+void operator delete(void *block, size_t) noexcept { release(block); }
+void operator delete(void *block, size_t, std::align_val_t) noexcept { release(block); }
+void operator delete[](void *block) noexcept { release(block); }
+void operator delete[](void *block, std::align_val_t) noexcept { release(block); }
+void operator delete[](void *block, size_t) noexcept { release(block); }
+void operator delete[](void *block, size_t, std::align_val_t) noexcept { release(block); }
+
+// std::allocator under another name: std::string's own code would come out of libstdc++, without frame pointers.
+template <class T> struct Allocator {
+    using value_type = T;
+    Allocator() = default;
+    template <class U> Allocator(const Allocator<U> &) {}
+    T *allocate(size_t count) { return static_cast<T *>(operator new(count * sizeof(T))); }
+    void deallocate(T *block, size_t) { operator delete(block); }
+    bool operator==(const Allocator &) const { return true; }
+    bool operator!=(const Allocator &) const { return false; }
+};
+
+using String = std::basic_string<char, std::char_traits<char>, Allocator<char>>;
 
 struct alignas(128) Wide {
     char bytes[300];
 };
 
 static std::vector<std::vector<int>> vectors;
-static std::map<int, std::string> names;
-static std::vector<std::shared_ptr<std::string>> shared;
+static std::map<int, String> names;
+static std::vector<std::shared_ptr<String>> shared;
 static Wide *wide;
 static char *characters;
 
@@ -76,7 +90,7 @@ SITE static void shrink_vectors() {
 
 SITE static void fill_map(int count) {
     At at(__func__);
-    for (int i = 0; i < count; i++) names[i] = std::string(static_cast<size_t>(i), 'n');
+    for (int i = 0; i < count; i++) names[i] = String(static_cast<size_t>(i), 'n');
 }
 
 SITE static void append_strings() {
@@ -86,7 +100,7 @@ SITE static void append_strings() {
 
 SITE static void share_strings(int count) {
     At at(__func__);
-    for (int i = 0; i < count; i++) shared.push_back(std::make_shared<std::string>(60, 's'));
+    for (int i = 0; i < count; i++) shared.push_back(std::make_shared<String>(60, 's'));
 }
 
 SITE static void new_arrays() {
@@ -130,7 +144,7 @@ static void exceptions() {
 SITE static void thread_work() {
     At at(__func__);
     for (int i = 0; i < 500; i++) {
-        auto *kept = new std::string(100, 't');
+        auto *kept = new String(100, 't');
         if (i % 5) delete kept;
     }
 }
