@@ -91,7 +91,7 @@ fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-fn io_error(error: &(dyn std::error::Error + 'static)) -> Option<&io::Error> {
+fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
     let mut error = Some(error);
     while let Some(current) = error {
         if let Some(found) = current.downcast_ref() {

@@ -33,6 +33,10 @@ pub enum Mapped {
         end: u64,
         /// Bytes from the begin of the file.
         offset: u64,
+        /// Major and minor number of the file's device.
+        device: (u32, u32),
+        /// The file's inode.
+        inode: u64,
         /// Path as the process sees it, as bytes of the target.
         path: Vec<u8>,
     },
@@ -95,6 +99,8 @@ fn read(record: &perf_event::Record<'_>) -> Option<(u64, Mapped)> {
             start: map.addr,
             end: map.addr.checked_add(map.len)?,
             offset: map.pgoff,
+            device: (map.maj().unwrap_or(0), map.min().unwrap_or(0)),
+            inode: map.ino().unwrap_or(0),
             path: map.filename.into_owned(),
         },
         Record::Lost(lost) => Mapped::Lost(lost.lost),

@@ -1,6 +1,6 @@
 //! Where the kernel keeps the few fields that the kernel part reads, from the kernel's own type information (BTF).
 
-use btf_rs::{Btf, BtfType, Type};
+use btf_rs::{Btf, Type};
 use thiserror::Error;
 
 /// Where the kernel publishes its types.

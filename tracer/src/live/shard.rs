@@ -140,6 +140,17 @@ impl Shard {
         None
     }
 
+    /// Outstanding bytes of all processes that run.
+    #[must_use]
+    pub fn outstanding_bytes(&self) -> u64 {
+        let open = self.open.values().map(|&index| &self.accounts[index]);
+        open.map(|state| match state {
+            State::Open(account) => account.ledger.sums().outstanding.outstanding.bytes,
+            State::Closed(_) => 0,
+        })
+        .sum()
+    }
+
     /// What is known at `now`.
     #[must_use]
     pub fn summary(&self, now: Moment) -> Summary {
