@@ -65,7 +65,7 @@ pub(crate) fn check() -> Result<()> {
     let mut faults: Vec<String> = Vec::new();
     for package in &metadata.packages {
         let found = [licence_fault(package.license.as_deref(), &allowed), age_fault(package, &promised)];
-        faults.extend(found.into_iter().flatten().map(|fault| format!("{} {fault}", package.id)));
+        faults.extend(found.into_iter().flatten().map(|fault| format!("{} {} {fault}", package.name, package.version)));
     }
     let said: Vec<_> = metadata.packages.iter().filter_map(|package| package.license.as_deref()).collect();
     faults.extend(unused(&allowed, &said).map(|licence| format!("{LIST} allows {licence}, which nothing uses")));
