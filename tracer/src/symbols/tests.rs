@@ -1,5 +1,6 @@
 //! Answers compared with those of binutils, and with what the sources here say of themselves.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -105,8 +106,8 @@ fn functions_of_the_c_library_have_their_names() {
         assert!(place.function.contains(name), "{name} is called {}", place.function);
         assert_eq!((frame.module_address, place.offset), (address, 0));
         // Distributions strip it, and keep its lines in a package of their own, under its build id.
-        let id = image.build_id.as_ref().unwrap();
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut id = String::new();
+        image.build_id.as_ref().unwrap().iter().for_each(|byte| write!(id, "{byte:02x}").unwrap());
         let package = format!("/usr/lib/debug/.build-id/{}/{}.debug", &id[..2], &id[2..]);
         assert_eq!(place.source.is_some(), Path::new(&package).exists() || image.has_debug_info());
     }
