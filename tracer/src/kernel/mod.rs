@@ -44,6 +44,9 @@ pub struct Options {
     pub log_level: u8,
 }
 
+/// The reader of kernel-side diagnostics: readable when there is something to flush into the program's log.
+pub type Diagnostics = aya_log::EbpfLogger<&'static dyn log::Log>;
+
 /// The loaded kernel part. Dropping it takes every probe and program out of the kernel.
 pub struct Kernel {
     bpf: Ebpf,
@@ -105,7 +108,7 @@ impl Kernel {
     }
 
     /// The reader of kernel-side diagnostics, which hands them to the program's log.
-    pub fn diagnostics(&mut self) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+    pub fn diagnostics(&mut self) -> Option<Diagnostics> {
         aya_log::EbpfLogger::init(&mut self.bpf).ok()
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{assemble, processes::Processes, reader::Reader};
 use crate::{
     allocator::{DiscoverError, Found, discover},
-    kernel::{AttachError, Bill, Counters, Kernel, Launched, LoadError, Options, Probes, Ring, Scope},
+    kernel::{AttachError, Bill, Counters, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope},
     live::{Key, Limits, Notice, Shard, Start, Summary},
     profile::{self, Cost, Profile},
     stacks::StackStore,
@@ -255,6 +255,16 @@ impl Session {
     #[must_use]
     pub fn is_anything_alive(&self) -> bool {
         self.known.processes.alive().next().is_some()
+    }
+
+    /// The processes that are alive, as far as the rings have told.
+    pub fn alive(&self) -> impl Iterator<Item = u32> {
+        self.known.processes.alive().map(|key| key.pid)
+    }
+
+    /// The reader of kernel-side diagnostics.
+    pub fn diagnostics(&mut self) -> Option<Diagnostics> {
+        self.kernel.diagnostics()
     }
 
     /// Reads again what the processes have mapped.
