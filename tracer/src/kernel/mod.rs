@@ -1,1 +1,3 @@
 //! The kernel: what it offers, the probes, and its counters. The only place that imports aya.
+
+pub mod features;
