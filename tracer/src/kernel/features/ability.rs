@@ -23,8 +23,8 @@ pub enum Ability {
     MapInMap,
     /// The helper `bpf_get_attach_cookie`.
     AttachCookie,
-    /// The helper `bpf_ktime_get_coarse_ns`.
-    CoarseTime,
+    /// The helper `bpf_ktime_get_ns`. Its cheaper sibling, `bpf_ktime_get_coarse_ns`, is forbidden in probes since 5.16.
+    Time,
     /// The helper `bpf_get_stack`.
     GetStack,
     /// The helper `bpf_loop`.
@@ -77,7 +77,7 @@ impl Ability {
         Self::RingBuffer,
         Self::MapInMap,
         Self::AttachCookie,
-        Self::CoarseTime,
+        Self::Time,
         Self::GetStack,
         Self::Loop,
         Self::RunTimeStatistics,
@@ -122,7 +122,7 @@ impl Ability {
             | Self::RingBuffer
             | Self::MapInMap
             | Self::AttachCookie
-            | Self::CoarseTime
+            | Self::Time
             | Self::GetStack
             | Self::Loop
             | Self::CapBpf
@@ -179,7 +179,7 @@ impl Ability {
             Self::AttachCookie => {
                 ("BPF helper bpf_get_attach_cookie", "arguments of each function", "use Linux 5.15 or later")
             }
-            Self::CoarseTime => ("BPF helper bpf_ktime_get_coarse_ns", "ages of blocks", "use Linux 5.11 or later"),
+            Self::Time => ("BPF helper bpf_ktime_get_ns", "ages of blocks", "use Linux 4.1 or later"),
             Self::GetStack => ("BPF helper bpf_get_stack", "stacks", "use Linux 4.18 or later"),
             Self::Loop => ("BPF helper bpf_loop", "stacks", "use Linux 5.17 or later"),
             Self::RunTimeStatistics => {

@@ -38,7 +38,7 @@ pub(super) fn ask(ability: Ability) -> Feature {
         Ability::RingBuffer => map(MapType::RingBuf),
         Ability::MapInMap => map(MapType::ArrayOfMaps),
         Ability::AttachCookie => helper(BpfHelper::BPF_FUNC_get_attach_cookie),
-        Ability::CoarseTime => helper(BpfHelper::BPF_FUNC_ktime_get_coarse_ns),
+        Ability::Time => helper(BpfHelper::BPF_FUNC_ktime_get_ns),
         Ability::GetStack => helper(BpfHelper::BPF_FUNC_get_stack),
         Ability::Loop => helper(BpfHelper::BPF_FUNC_loop),
         Ability::RunTimeStatistics => run_time_statistics(),
