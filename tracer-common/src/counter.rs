@@ -36,17 +36,15 @@ pub enum Counter {
     StackBusy = 12,
     /// Allocations recorded without a stack: the kernel could not read it.
     StackUnreadable = 13,
-    /// Stacks that were cut at the largest depth.
-    StackTruncated = 14,
     /// Results that could not be read from the target's memory (`posix_memalign`'s pointer).
-    ResultUnreadable = 15,
+    ResultUnreadable = 14,
     /// Probe hits while events were wanted.
-    Hits = 16,
+    Hits = 15,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 16;
 
     /// All counters, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -64,7 +62,6 @@ impl Counter {
         Self::RefusedSizeBytes,
         Self::StackBusy,
         Self::StackUnreadable,
-        Self::StackTruncated,
         Self::ResultUnreadable,
         Self::Hits,
     ];

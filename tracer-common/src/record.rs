@@ -40,9 +40,34 @@ pub enum Kind {
     Exit = 14,
 }
 
+impl Kind {
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_number(number: u16) -> Option<Self> {
+        Some(match number {
+            1 => Self::Allocation,
+            2 => Self::Release,
+            3 => Self::ResizeBegin,
+            4 => Self::ResizeEnd,
+            5 => Self::Stack,
+            6 => Self::Map,
+            7 => Self::UnmapBegin,
+            8 => Self::UnmapEnd,
+            9 => Self::RemapBegin,
+            10 => Self::RemapEnd,
+            11 => Self::Break,
+            12 => Self::Fork,
+            13 => Self::Exec,
+            14 => Self::Exit,
+            _ => return None,
+        })
+    }
+}
+
 /// The first 24 bytes of every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Head {
     /// A [`Kind`].
     pub kind: u16,
@@ -73,6 +98,7 @@ pub mod flag {
 /// A block was allocated.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Allocation {
     /// What, who, when.
     pub head: Head,
@@ -87,6 +113,7 @@ pub struct Allocation {
 /// A block is being freed or resized.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Release {
     /// What, who, when.
     pub head: Head,
@@ -97,6 +124,7 @@ pub struct Release {
 /// What became of a resize; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Resize {
     /// What, who, when.
     pub head: Head,
@@ -107,6 +135,7 @@ pub struct Resize {
 /// A stack; its `head.frames` return addresses follow, leaf first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Stack {
     /// What, who, when.
     pub head: Head,
@@ -127,6 +156,7 @@ pub struct FullStack {
 /// Memory was mapped by `mmap`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Map {
     /// What, who, when.
     pub head: Head,
@@ -145,6 +175,7 @@ pub struct Map {
 /// Memory is being unmapped or remapped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Unmap {
     /// What, who, when.
     pub head: Head,
@@ -157,6 +188,7 @@ pub struct Unmap {
 /// What became of an unmapping; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct UnmapEnd {
     /// What, who, when.
     pub head: Head,
@@ -165,6 +197,7 @@ pub struct UnmapEnd {
 /// What became of a remapping; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Remap {
     /// What, who, when.
     pub head: Head,
@@ -179,6 +212,7 @@ pub struct Remap {
 /// The program break was moved.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Break {
     /// What, who, when.
     pub head: Head,
@@ -193,6 +227,7 @@ pub struct Break {
 /// A process was forked.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
 pub struct Fork {
     /// What, who (the parent), when.
     pub head: Head,

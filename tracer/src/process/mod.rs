@@ -1,3 +1,10 @@
 //! Processes: who is alive, and what is mapped where.
 
+mod launch;
+mod mappings;
 pub mod target;
+
+pub use launch::{Launch, LaunchError, launcher};
+pub use mappings::{Identity, MappedFile, Mapping, Mappings, MappingsError};
+pub use target::{Target, TargetError, printable};
+pub(crate) use mappings::open_regular;

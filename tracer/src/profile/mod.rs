@@ -11,7 +11,7 @@ use serde::Serialize;
 
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
 pub use totals::{ByMemory, Memory, Totals, Usage};
-pub use unknown::{Cost, Unknown};
+pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched};
 
 /// Version of the JSON form. It grows by one when a field changes its meaning or goes; new fields leave it as it is.
 pub const SCHEMA: u32 = 1;

@@ -81,12 +81,34 @@ pub struct Unmatched {
     pub undecodable: u64,
 }
 
+impl std::ops::AddAssign for Refused {
+    fn add_assign(&mut self, other: Self) {
+        self.by_size += other.by_size;
+        self.by_size_bytes += other.by_size_bytes;
+        self.live_blocks += other.live_blocks;
+        self.live_blocks_bytes += other.live_blocks_bytes;
+    }
+}
+
+impl std::ops::AddAssign for Unmatched {
+    fn add_assign(&mut self, other: Self) {
+        self.older_releases += other.older_releases;
+        self.older_unmapped_bytes += other.older_unmapped_bytes;
+        self.replaced_blocks += other.replaced_blocks;
+        self.returns += other.returns;
+        self.calls += other.calls;
+        self.results += other.results;
+        self.processes += other.processes;
+        self.undecodable += other.undecodable;
+    }
+}
+
 /// Stacks that are missing or cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stacks {
     /// Distinct stacks seen.
     pub distinct: u64,
-    /// Stacks cut at the largest depth.
+    /// Distinct stacks cut at the largest depth.
     pub truncated: u64,
     /// Allocations whose stack could not be read.
     pub unreadable: u64,

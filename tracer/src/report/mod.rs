@@ -1,1 +1,13 @@
-//! Reports: one file a format.
+//! Reports: one file a format. Each is made from a finished [`crate::profile::Profile`] alone.
+
+mod page;
+mod process;
+mod stack;
+mod sums;
+mod trust;
+mod words;
+
+pub mod folded;
+pub mod interim;
+pub mod json;
+pub mod text;

@@ -1,1 +1,5 @@
 //! Rings: from bytes to events.
+
+mod decode;
+
+pub use decode::{Event, Frames, Undecodable, decode};

@@ -1,0 +1,186 @@
+//! heaptide's JSON report, as far as tests read it, and its sums by function.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use serde::Deserialize;
+
+/// A recording.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Profile {
+    /// Version of the form.
+    pub schema: u32,
+    /// Processes, one entry for each program that they ran.
+    pub processes: Vec<Process>,
+    /// What the recording cannot tell: group, name, number.
+    pub unknown: BTreeMap<String, BTreeMap<String, u64>>,
+}
+
+/// A process.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Process {
+    /// Process id.
+    pub pid: u32,
+    /// How many programs it had run before.
+    pub generation: u32,
+    /// The parent, when that was traced.
+    pub forked_from: Option<u32>,
+    /// How it ended: `exited`, `replaced`, or not yet.
+    pub end: Option<String>,
+    /// Sums by kind of memory.
+    pub sums: BTreeMap<String, Totals>,
+    /// Stacks.
+    pub stacks: Vec<Stack>,
+}
+
+/// Allocations of one stack.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Stack {
+    /// Kind of memory.
+    pub memory: String,
+    /// Their sums.
+    pub totals: Totals,
+    /// Frames, leaf first.
+    pub frames: Vec<Frame>,
+}
+
+/// A frame.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Frame {
+    /// Its name, or the reason why it has none.
+    pub place: Place,
+}
+
+/// The name of a frame, or the reason why it has none.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// The function.
+    Named {
+        /// Its demangled name.
+        function: String,
+    },
+    /// The reason.
+    Unnamed(String),
+}
+
+/// Bytes and blocks.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes.
+    pub bytes: u64,
+    /// Blocks.
+    pub blocks: u64,
+}
+
+/// What became of memory.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Totals {
+    /// Outstanding at the fork.
+    pub inherited: Usage,
+    /// Allocated.
+    pub allocated: Usage,
+    /// Freed.
+    pub freed: Usage,
+    /// Outstanding.
+    pub outstanding: Usage,
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.bytes += other.bytes;
+        self.blocks += other.blocks;
+    }
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.inherited += other.inherited;
+        self.allocated += other.allocated;
+        self.freed += other.freed;
+        self.outstanding += other.outstanding;
+    }
+}
+
+impl Totals {
+    /// The six numbers of [`crate::truth::NUMBERS`].
+    #[must_use]
+    pub fn numbers(&self) -> [u64; 6] {
+        let (allocated, freed, outstanding) = (self.allocated, self.freed, self.outstanding);
+        [allocated.bytes, allocated.blocks, freed.bytes, freed.blocks, outstanding.bytes, outstanding.blocks]
+    }
+}
+
+impl Profile {
+    /// The process `pid` while it ran its program number `generation`.
+    #[must_use]
+    pub fn process(&self, pid: u32, generation: u32) -> Option<&Process> {
+        self.processes.iter().find(|process| process.pid == pid && process.generation == generation)
+    }
+}
+
+impl Process {
+    /// The sums of each of `sites`, by function and kind of memory. A stack belongs to the first of its frames, from
+    /// the leaf on, whose function is a site; to `*` when none is.
+    #[must_use]
+    pub fn by_site(&self, sites: &[&str]) -> BTreeMap<(String, String), Totals> {
+        let mut sums: BTreeMap<(String, String), Totals> = BTreeMap::new();
+        for stack in &self.stacks {
+            let site = stack.functions().find(|function| sites.contains(function)).unwrap_or("*");
+            *sums.entry((site.to_owned(), stack.memory.clone())).or_default() += stack.totals;
+        }
+        sums
+    }
+}
+
+impl Stack {
+    /// The names of its functions, leaf first, without what C++ adds about their arguments.
+    pub fn functions(&self) -> impl Iterator<Item = &str> {
+        self.frames.iter().filter_map(|frame| match &frame.place {
+            Place::Named { function } => function.split('(').next(),
+            Place::Unnamed(_) => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stack(functions: &[&str], memory: &str, bytes: u64) -> Stack {
+        let usage = Usage { bytes, blocks: 1 };
+        let named = |function: &&str| Frame { place: Place::Named { function: (*function).to_owned() } };
+        Stack {
+            memory: memory.to_owned(),
+            totals: Totals { allocated: usage, outstanding: usage, ..Totals::default() },
+            frames: functions.iter().map(named).collect(),
+        }
+    }
+
+    fn process(stacks: Vec<Stack>) -> Process {
+        Process { pid: 1, generation: 0, forked_from: None, end: None, sums: BTreeMap::new(), stacks }
+    }
+
+    #[test]
+    fn a_stack_belongs_to_the_site_nearest_to_its_leaf() {
+        let process = process(vec![
+            stack(&["operator new", "inner(int)", "outer", "main"], "heap", 1),
+            stack(&["inner(int)", "main"], "heap", 10),
+            stack(&["outer", "main"], "anonymous", 100),
+            stack(&["main"], "heap", 1000),
+        ]);
+        let sums = process.by_site(&["inner", "outer"]);
+        let bytes = |site: &str, memory: &str| sums[&(site.to_owned(), memory.to_owned())].allocated.bytes;
+        assert_eq!((bytes("inner", "heap"), bytes("outer", "anonymous"), bytes("*", "heap")), (11, 100, 1000));
+        assert_eq!(sums.len(), 3);
+    }
+
+    #[test]
+    fn both_forms_of_a_place_are_read() {
+        let json =
+            r#"[{"place":{"named":{"function":"main","offset":4,"source":null}}},{"place":{"unnamed":"no_symbol"}}]"#;
+        let frames: Vec<Frame> = serde_json::from_str(json).unwrap();
+        assert!(matches!(&frames[0].place, Place::Named { function } if function == "main"));
+        assert!(matches!(&frames[1].place, Place::Unnamed(reason) if reason == "no_symbol"));
+    }
+}

@@ -1,0 +1,58 @@
+//! A workload while it runs.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build;
+use crate::program::{Ended, Program, Stream};
+use crate::truth::{self, Account};
+
+/// A workload that was told to wait, at some point of its life.
+#[derive(Debug)]
+pub struct Workload {
+    program: Program,
+}
+
+impl Workload {
+    /// Starts the workload `name` and waits until it is ready to be attached to. It does nothing before [`Self::go`].
+    pub fn start(name: &str, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(build::workload(name)?);
+        let mut program = Program::start(command.arg("wait").args(arguments))?;
+        program.hear(Stream::Out, "ready line", |line| line.starts_with("ready"))?;
+        Ok(Self { program })
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
+    /// Lets it do its work.
+    pub fn go(&mut self) -> Result<()> {
+        self.program.tell("go")
+    }
+
+    /// Waits until its work is done, and returns what it says of its memory. It stays alive.
+    pub fn done(&mut self) -> Result<Vec<Account>> {
+        self.program.hear(Stream::Out, "done line", |line| line == "done")?;
+        truth::parse(self.program.heard(Stream::Out))
+    }
+
+    /// Tells it a line.
+    pub fn tell(&mut self, line: &str) -> Result<()> {
+        self.program.tell(line)
+    }
+
+    /// Waits for a line of its output that begins with `prefix`; returns the rest of it.
+    pub fn hear(&mut self, prefix: &str) -> Result<String> {
+        let line = self.program.hear(Stream::Out, prefix, |line| line.starts_with(prefix))?;
+        Ok(line[prefix.len()..].trim().to_owned())
+    }
+
+    /// Lets it end, and waits for that.
+    pub fn end(self) -> Result<Ended> {
+        self.program.end()
+    }
+}

@@ -1,0 +1,42 @@
+//! The two atomic instructions that the probes need. The target's `core` has no read-modify-write atomics, since the
+//! first version of the instruction set lacked them; the third (kernel 5.12) has them.
+
+use core::arch::asm;
+
+/// Adds `amount` to the word at `address`, and gives what stood there before.
+///
+/// # Safety
+/// `address` is valid for reads and writes, and aligned.
+#[inline(always)]
+pub unsafe fn fetch_add(address: *mut u64, amount: u64) -> u64 {
+    let mut value = amount;
+    // SAFETY: the caller vouches for the address.
+    unsafe {
+        asm!(
+            "{value} = atomic_fetch_add((u64 *)({address} + 0), {value})",
+            address = in(reg) address,
+            value = inout(reg) value,
+            options(nostack)
+        );
+    };
+    value
+}
+
+/// Puts `new` into the word at `address`, and gives what stood there before.
+///
+/// # Safety
+/// `address` is valid for reads and writes, and aligned.
+#[inline(always)]
+pub unsafe fn exchange(address: *mut u64, new: u64) -> u64 {
+    let mut value = new;
+    // SAFETY: the caller vouches for the address.
+    unsafe {
+        asm!(
+            "{value} = xchg_64({address} + 0, {value})",
+            address = in(reg) address,
+            value = inout(reg) value,
+            options(nostack)
+        );
+    };
+    value
+}

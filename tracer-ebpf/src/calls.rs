@@ -1,0 +1,152 @@
+//! Calls in flight: what a call was given, kept for its thread until it returns.
+//!
+//! Of nested calls (`reallocarray` that calls `realloc`, a first `malloc` that sets the allocator up) only the outermost
+//! counts. Which call is nested in which is told by the stack pointer: a call made from within another has a lower one,
+//! or the same when it was made by a jump instead of a call. So a call that was left without a return (a jump out of
+//! it) does not swallow the ones after it: the next call at a higher place replaces it.
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use heaptide_common::Counter;
+
+use crate::{count::count, maps::THREADS};
+
+/// A call that has swallowed so many nested ones is taken to have been left without a return.
+const MAX_NESTED: u32 = 256;
+
+/// Bytes between the stack pointer at a function's entry and after its return: the return address.
+const RETURN_ADDRESS: u64 = 8;
+
+/// The outermost call of an allocation function.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct HeapCall {
+    pub place: Place,
+    /// Its [`heaptide_common::signature::Cookie`].
+    pub cookie: u64,
+    /// Bytes asked for.
+    pub size: u64,
+    /// The block to be resized, or 0.
+    pub old: u64,
+    /// Where the result will be stored, or 0 when it is returned.
+    pub out: u64,
+}
+
+/// The outermost call of a mapping function.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct MappingCall {
+    pub place: Place,
+    /// Bytes, or the break's increment or new end.
+    pub length: u64,
+    /// `PROT_` bits (lower half) and `MAP_` bits (upper half).
+    pub bits: u64,
+    /// 1 when the call came from within an allocation function.
+    pub beneath: u64,
+}
+
+/// Where a call stands on its thread's stack.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Place {
+    /// Stack pointer at the entry; 0 when no call is in flight.
+    sp: u64,
+    /// Calls nested in it so far.
+    nested: u32,
+    /// Calls nested in it by a jump, which return together with it.
+    jumps: u32,
+}
+
+/// The calls of a thread.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Thread {
+    pub heap: HeapCall,
+    pub mapping: MappingCall,
+}
+
+/// What a return belongs to.
+#[derive(PartialEq, Eq)]
+pub enum Returned {
+    /// The call in flight.
+    Outermost,
+    /// A call nested in it.
+    Nested,
+    /// A call that was not seen.
+    Unseen,
+}
+
+impl Place {
+    const NONE: Self = Self { sp: 0, nested: 0, jumps: 0 };
+
+    /// Whether a function that is being entered at `sp` was called from within this call.
+    #[inline(always)]
+    pub fn holds(&mut self, sp: u64) -> bool {
+        if self.sp == 0 {
+            return false;
+        }
+        if sp > self.sp || self.nested >= MAX_NESTED {
+            count(Counter::CallWithoutReturn);
+            *self = Self::NONE;
+            return false;
+        }
+        self.nested += 1;
+        true
+    }
+
+    /// Begins a call at `sp`; `false` when it is nested.
+    #[inline(always)]
+    pub fn begin(&mut self, sp: u64) -> bool {
+        if self.holds(sp) {
+            self.jumps += u32::from(sp == self.sp);
+            return false;
+        }
+        *self = Self { sp, nested: 0, jumps: 0 };
+        true
+    }
+
+    /// What has returned, now that the stack pointer is `sp`; the outermost call is over then.
+    #[inline(always)]
+    pub fn end(&mut self, sp: u64) -> Returned {
+        let returned = self.sp + RETURN_ADDRESS;
+        if self.sp == 0 || sp > returned {
+            return Returned::Unseen;
+        }
+        if sp < returned {
+            return Returned::Nested;
+        }
+        if self.jumps > 0 {
+            self.jumps -= 1;
+            return Returned::Nested;
+        }
+        *self = Self::NONE;
+        Returned::Outermost
+    }
+}
+
+impl Thread {
+    const IDLE: Self = Self {
+        heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
+        mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
+    };
+
+    /// The thread's calls, when it has made any.
+    #[inline(always)]
+    pub fn known(tid: u32) -> Option<&'static mut Self> {
+        // SAFETY: only the thread itself uses its entry, and no probe interrupts another on the same thread; the entry
+        // is removed when the thread exits.
+        unsafe { THREADS.get_ptr_mut(tid)?.as_mut() }
+    }
+
+    /// The thread's calls; counts the call as not followed when there is no room.
+    #[inline(always)]
+    pub fn of(tid: u32) -> Option<&'static mut Self> {
+        if let Some(thread) = Self::known(tid) {
+            return Some(thread);
+        }
+        if THREADS.insert(tid, Self::IDLE, u64::from(BPF_NOEXIST)).is_err() {
+            count(Counter::CallTableFull);
+            return None;
+        }
+        Self::known(tid)
+    }
+}

@@ -1,0 +1,178 @@
+//! Allocation functions. A release is recorded at its entry, an allocation at its return: so an address that is used
+//! again can never be seen freed after it was handed out again.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::pt_regs,
+    helpers::{bpf_probe_read_user, generated::bpf_get_attach_cookie},
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+use aya_log_ebpf::debug;
+use heaptide_common::{
+    Counter,
+    record::{Allocation, Kind, Release, Resize, flag},
+    signature::Cookie,
+    stack::shard_of,
+};
+
+use crate::{
+    calls::{HeapCall, Returned, Thread},
+    count::{add, count},
+    emit::{Task, send},
+    maps::running,
+    stack,
+};
+
+/// Any function that allocates or resizes; the cookie says where its arguments are.
+#[uprobe]
+pub fn heap_call(ctx: ProbeContext) -> u32 {
+    heap_called(&ctx);
+    0
+}
+
+/// The return of any function that allocates or resizes.
+#[uretprobe]
+pub fn heap_return(ctx: RetProbeContext) -> u32 {
+    heap_returned(&ctx);
+    0
+}
+
+/// Any function that frees the block in its first argument.
+#[uprobe]
+pub fn heap_free(ctx: ProbeContext) -> u32 {
+    heap_freed(&ctx);
+    0
+}
+
+#[inline(always)]
+fn heap_called(ctx: &ProbeContext) -> Option<()> {
+    let settings = running()?;
+    count(Counter::Hits);
+    let task = Task::current();
+    let thread = Thread::of(task.tid())?;
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    if !thread.heap.place.begin(registers.rsp) {
+        return None;
+    }
+    // SAFETY: the context is the one that this program was given.
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let size = argument(registers, cookie.size());
+    let size =
+        if Cookie::named(cookie.count()) { product(size, argument(registers, cookie.count())) } else { size };
+    let old = if Cookie::named(cookie.old()) { argument(registers, cookie.old()) } else { 0 };
+    let out = if Cookie::named(cookie.out()) { argument(registers, cookie.out()) } else { 0 };
+    thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size, old, out };
+    if old != 0 {
+        let record = Release { head: task.head(Kind::ResizeBegin, 0), address: old };
+        send(shard_of(old, settings.shards), record, Counter::LostResize);
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
+    let settings = running()?;
+    count(Counter::Hits);
+    let task = Task::current();
+    // SAFETY: the context of a uretprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    let Some(thread) = Thread::known(task.tid()) else {
+        count(Counter::ReturnWithoutCall);
+        return None;
+    };
+    match thread.heap.place.end(registers.rsp) {
+        Returned::Outermost => {}
+        Returned::Nested => return None,
+        Returned::Unseen => {
+            count(Counter::ReturnWithoutCall);
+            debug!(ctx, "thread {}: a heap function returned whose call was not seen", task.tid());
+            return None;
+        }
+    }
+    let call = thread.heap;
+    let address = result(registers.rax, &call);
+    if call.old != 0 {
+        // The C library frees the block when it is resized to nothing, and says so by NULL as well.
+        let succeeded = address != 0 || call.size == 0;
+        let flags = if succeeded { flag::SUCCEEDED } else { 0 };
+        let record = Resize { head: task.head(Kind::ResizeEnd, flags), address: call.old };
+        send(shard_of(call.old, settings.shards), record, Counter::LostResize);
+    }
+    if address == 0 {
+        return None;
+    }
+    if call.size < settings.min_size || call.size > settings.max_size {
+        count(Counter::RefusedSize);
+        add(Counter::RefusedSizeBytes, call.size);
+        return None;
+    }
+    let shard = shard_of(address, settings.shards);
+    let stack = stack::take(ctx, task, shard);
+    let record = Allocation { head: task.head(Kind::Allocation, 0), address, size: call.size, stack };
+    send(shard, record, Counter::LostAllocation);
+    Some(())
+}
+
+#[inline(always)]
+fn heap_freed(ctx: &ProbeContext) -> Option<()> {
+    let settings = running()?;
+    count(Counter::Hits);
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    let address = registers.rdi;
+    if address == 0 {
+        return None;
+    }
+    let task = Task::current();
+    // What an allocation function frees on its way is its own affair.
+    if let Some(thread) = Thread::known(task.tid())
+        && thread.heap.place.holds(registers.rsp)
+    {
+        return None;
+    }
+    let record = Release { head: task.head(Kind::Release, 0), address };
+    send(shard_of(address, settings.shards), record, Counter::LostRelease);
+    Some(())
+}
+
+/// The block that a call gave, or 0 when it failed.
+#[inline(always)]
+fn result(returned: u64, call: &HeapCall) -> u64 {
+    if !Cookie::named(Cookie(call.cookie).out()) {
+        return returned;
+    }
+    // The status is an int: the upper half of the register means nothing.
+    if returned as u32 != 0 {
+        return 0;
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { bpf_probe_read_user(call.out as *const u64) }.unwrap_or_else(|_| {
+        count(Counter::ResultUnreadable);
+        0
+    })
+}
+
+/// More bytes than an address space of x86-64 has: a call that asks for more fails.
+const ADDRESS_SPACE: u64 = 1 << 57;
+
+/// The product of two factors; one that is larger than any address space (or overflows) is the largest size of all.
+#[inline(always)]
+const fn product(size: u64, count: u64) -> u64 {
+    // Not `checked_mul`, whose 128-bit product the target does not have.
+    if count != 0 && size > ADDRESS_SPACE / count { u64::MAX } else { size.wrapping_mul(count) }
+}
+
+/// Argument number `index` of the System V calling convention for x86-64.
+#[inline(always)]
+fn argument(registers: &pt_regs, index: u64) -> u64 {
+    match index {
+        0 => registers.rdi,
+        1 => registers.rsi,
+        2 => registers.rdx,
+        3 => registers.rcx,
+        4 => registers.r8,
+        _ => registers.r9,
+    }
+}

@@ -1,0 +1,180 @@
+//! Mapping functions of the C library. What ends a mapping is recorded at the entry, what makes one at the return.
+
+use aya_ebpf::{
+    bindings::pt_regs,
+    macros::{uprobe, uretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+use heaptide_common::{
+    Counter,
+    record::{Break, Kind, Map, Remap, Unmap, UnmapEnd, flag},
+};
+
+use crate::{
+    calls::{MappingCall, Returned, Thread},
+    count::count,
+    emit::{MAPPING_SHARD, Task, send},
+    maps::running,
+    stack,
+};
+
+/// `mmap(address, length, protection, flags, fd, offset)`.
+#[uprobe]
+pub fn mmap_call(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    let bits = (registers.rdx & 0xffff_ffff) | registers.rcx << 32;
+    call(registers, registers.rsi, bits);
+    0
+}
+
+/// The return of `mmap`.
+#[uretprobe]
+pub fn mmap_return(ctx: RetProbeContext) -> u32 {
+    if let Some((task, call, address)) = returned(&ctx)
+        && !failed(address)
+    {
+        let stack = stack::take(&ctx, task, MAPPING_SHARD);
+        let record = Map {
+            head: task.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
+            address,
+            length: call.length,
+            stack,
+            protection: call.bits as u32,
+            flags: (call.bits >> 32) as u32,
+        };
+        send(MAPPING_SHARD, record, Counter::LostMapping);
+    }
+    0
+}
+
+/// `munmap(address, length)`.
+#[uprobe]
+pub fn munmap_call(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    if let Some(task) = call(registers, registers.rsi, 0) {
+        let head = task.head(Kind::UnmapBegin, 0);
+        let record = Unmap { head, address: registers.rdi, length: registers.rsi };
+        send(MAPPING_SHARD, record, Counter::LostMapping);
+    }
+    0
+}
+
+/// The return of `munmap`.
+#[uretprobe]
+pub fn munmap_return(ctx: RetProbeContext) -> u32 {
+    if let Some((task, _, status)) = returned(&ctx) {
+        let flags = if status as u32 == 0 { flag::SUCCEEDED } else { 0 };
+        send(MAPPING_SHARD, UnmapEnd { head: task.head(Kind::UnmapEnd, flags) }, Counter::LostMapping);
+    }
+    0
+}
+
+/// `mremap(old address, old length, new length, flags, new address)`.
+#[uprobe]
+pub fn mremap_call(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    if let Some(task) = call(registers, registers.rdx, 0) {
+        let head = task.head(Kind::RemapBegin, 0);
+        let record = Unmap { head, address: registers.rdi, length: registers.rsi };
+        send(MAPPING_SHARD, record, Counter::LostMapping);
+    }
+    0
+}
+
+/// The return of `mremap`.
+#[uretprobe]
+pub fn mremap_return(ctx: RetProbeContext) -> u32 {
+    if let Some((task, call, address)) = returned(&ctx) {
+        let succeeded = !failed(address);
+        let stack = if succeeded { stack::take(&ctx, task, MAPPING_SHARD) } else { stack::NONE };
+        let flags = call.beneath as u16 * flag::BENEATH | u16::from(succeeded) * flag::SUCCEEDED;
+        let record = Remap { head: task.head(Kind::RemapEnd, flags), address, length: call.length, stack };
+        send(MAPPING_SHARD, record, Counter::LostMapping);
+    }
+    0
+}
+
+/// `sbrk(increment)` and `brk(end)`; the increment or the end is kept as the length.
+#[uprobe]
+pub fn break_call(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    call(registers, registers.rdi, 0);
+    0
+}
+
+/// The return of `sbrk`, which gives the break before the call.
+#[uretprobe]
+pub fn sbrk_return(ctx: RetProbeContext) -> u32 {
+    if let Some((task, call, before)) = returned(&ctx)
+        && !failed(before)
+        && call.length != 0
+    {
+        send_break(&ctx, task, call, before, before.wrapping_add(call.length));
+    }
+    0
+}
+
+/// The return of `brk`, which gives a status.
+#[uretprobe]
+pub fn brk_return(ctx: RetProbeContext) -> u32 {
+    if let Some((task, call, status)) = returned(&ctx)
+        && status as u32 == 0
+    {
+        send_break(&ctx, task, call, 0, call.length);
+    }
+    0
+}
+
+#[inline(always)]
+fn send_break(ctx: &RetProbeContext, task: Task, call: &MappingCall, before: u64, after: u64) {
+    let stack = stack::take(ctx, task, MAPPING_SHARD);
+    let head = task.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
+    send(MAPPING_SHARD, Break { head, before, after, stack }, Counter::LostMapping);
+}
+
+/// Keeps a call until its return; gives the task when the call is the outermost mapping call.
+#[inline(always)]
+fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
+    running()?;
+    count(Counter::Hits);
+    let task = Task::current();
+    let thread = Thread::of(task.tid())?;
+    if !thread.mapping.place.begin(registers.rsp) {
+        return None;
+    }
+    let beneath = u64::from(thread.heap.place.holds(registers.rsp));
+    thread.mapping = MappingCall { place: thread.mapping.place, length, bits, beneath };
+    Some(task)
+}
+
+/// The outermost mapping call that has returned, and what it returned.
+#[inline(always)]
+fn returned(ctx: &RetProbeContext) -> Option<(Task, &'static MappingCall, u64)> {
+    running()?;
+    count(Counter::Hits);
+    let task = Task::current();
+    // SAFETY: the context of a uretprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    let Some(thread) = Thread::known(task.tid()) else {
+        count(Counter::ReturnWithoutCall);
+        return None;
+    };
+    match thread.mapping.place.end(registers.rsp) {
+        Returned::Outermost => Some((task, &thread.mapping, registers.rax)),
+        Returned::Nested => None,
+        Returned::Unseen => {
+            count(Counter::ReturnWithoutCall);
+            None
+        }
+    }
+}
+
+/// Whether a mapping function returned an error: `MAP_FAILED`, or a negative errno of the system call.
+#[inline(always)]
+const fn failed(returned: u64) -> bool {
+    returned > -4096_i64 as u64
+}

@@ -1,0 +1,5 @@
+//! The programs: one file for each kind of thing that they watch.
+
+mod heap;
+mod mapping;
+mod process;

@@ -1,0 +1,85 @@
+//! What the kernel part's programs cost.
+//!
+//! The kernel measures a program's time only while somebody asks it to, and asking makes every program of the host a
+//! little slower. So it is asked for a short window each second, and the sum is scaled up by the hits outside of it.
+
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
+
+use aya::sys::{Stats, enable_stats};
+
+use super::Kernel;
+
+/// How long the kernel measures at a time.
+pub const WINDOW: Duration = Duration::from_millis(50);
+
+/// Time and runs of all programs of the kernel part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Runs {
+    time: Duration,
+    count: u64,
+}
+
+/// The running bill.
+#[derive(Default)]
+pub struct Bill {
+    window: Option<(OwnedFd, Instant)>,
+    measured: Duration,
+    last: Runs,
+}
+
+impl Bill {
+    /// Begins a window, when the kernel allows it.
+    pub fn open_window(&mut self) {
+        if self.window.is_none() {
+            self.window = enable_stats(Stats::RunTime).ok().map(|file| (file, Instant::now()));
+        }
+    }
+
+    /// Ends the window.
+    pub fn close_window(&mut self, kernel: &Kernel) {
+        if let Some((_, begin)) = self.window.take() {
+            self.measured += begin.elapsed();
+            self.last = kernel.runs();
+        }
+    }
+
+    /// Seconds that the programs ran, given how often they ran in all, and the share of `elapsed` that was measured;
+    /// `None` when nothing was.
+    #[must_use]
+    pub fn seconds(&self, hits: u64, elapsed: Duration) -> Option<(f64, f64)> {
+        if self.measured.is_zero() || elapsed.is_zero() {
+            return None;
+        }
+        let share = (self.measured.as_secs_f64() / elapsed.as_secs_f64()).min(1.0);
+        if self.last.count == 0 {
+            // Not one hit in any window: too few to matter, if any.
+            return (hits == 0).then_some((0.0, share));
+        }
+        Some((mean_seconds(self.last) * as_float(hits), share))
+    }
+}
+
+fn mean_seconds(runs: Runs) -> f64 {
+    runs.time.as_secs_f64() / as_float(runs.count)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a count")]
+const fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+impl Kernel {
+    fn runs(&self) -> Runs {
+        let mut runs = Runs::default();
+        for (_, program) in self.bpf.programs() {
+            if let (aya::programs::Program::UProbe(_), Ok(info)) = (program, program.info()) {
+                runs.time += info.run_time();
+                runs.count += info.run_count();
+            }
+        }
+        runs
+    }
+}

@@ -1,0 +1,46 @@
+//! The kernel part's counters, summed over the CPUs.
+
+use std::ops::Index;
+
+use aya::maps::{MapData, PerCpuArray};
+use heaptide_common::Counter;
+
+use super::LoadError;
+
+/// A reading of all counters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters([u64; Counter::COUNT]);
+
+impl Index<Counter> for Counters {
+    type Output = u64;
+
+    fn index(&self, counter: Counter) -> &u64 {
+        &self.0[counter as usize]
+    }
+}
+
+impl Counters {
+    /// Events lost because a ring was full.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        [
+            Counter::LostAllocation,
+            Counter::LostRelease,
+            Counter::LostResize,
+            Counter::LostMapping,
+            Counter::LostProcess,
+            Counter::CallTableFull,
+        ]
+        .iter()
+        .map(|&counter| self[counter])
+        .sum()
+    }
+}
+
+pub(super) fn read(map: &PerCpuArray<MapData, u64>) -> Result<Counters, LoadError> {
+    let mut counters = Counters::default();
+    for counter in Counter::ALL {
+        counters.0[counter as usize] = map.get(&(counter as u32), 0)?.iter().sum();
+    }
+    Ok(counters)
+}

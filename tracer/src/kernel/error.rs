@@ -1,0 +1,103 @@
+//! What the kernel may refuse.
+
+use std::io;
+
+use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError};
+use thiserror::Error;
+
+use super::OffsetError;
+
+/// Why the kernel part could not be loaded or spoken to.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The program was built by plain cargo.
+    #[error("this heaptide was built without its kernel part; build it with `cargo xtask build`")]
+    NotBuiltIn,
+    /// The kernel part lacks a piece that this version needs.
+    #[error("the kernel part has no `{part}`: it is of another version; build both with `cargo xtask build`")]
+    Incomplete {
+        /// The map or program.
+        part: &'static str,
+    },
+    /// Fields of the kernel are not where they can be found.
+    #[error(transparent)]
+    Offsets(#[from] OffsetError),
+    /// The maps could not be made.
+    #[error("the kernel refused heaptide's maps: {}", innermost(.0))]
+    Maps(Box<EbpfError>),
+    /// The kernel's type information cannot be used.
+    #[error("the kernel's type information cannot be used: {0}")]
+    Btf(BtfError),
+    /// A map could not be used.
+    #[error("a map of the kernel part cannot be used: {}", innermost(.0))]
+    Map(#[from] MapError),
+    /// The kernel did not take a program.
+    #[error("the kernel refused the program `{name}`: {}", reason(.source))]
+    Program {
+        /// The program.
+        name: String,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+}
+
+impl LoadError {
+    pub(super) fn program(name: &str, source: ProgramError) -> Self {
+        Self::Program { name: name.to_owned(), source: Box::new(source) }
+    }
+}
+
+/// Why a probe could not be attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The kernel part lacks a program.
+    #[error("the kernel part has no program `{0}`; build it with `cargo xtask build`")]
+    NoProgram(&'static str),
+    /// The kernel refused the probe.
+    #[error("the kernel refused a probe on {function} in {file}: {}", reason(.source))]
+    Refused {
+        /// The function.
+        function: &'static str,
+        /// The file.
+        file: String,
+        /// What the kernel said.
+        source: Box<ProgramError>,
+    },
+}
+
+impl AttachError {
+    /// Whether the process has ended meanwhile.
+    #[must_use]
+    pub fn is_process_gone(&self) -> bool {
+        let Self::Refused { source, .. } = self else { return false };
+        io_error(source.as_ref()).is_some_and(|error| error.raw_os_error() == Some(nix::libc::ESRCH))
+    }
+}
+
+/// One line: what lies at the bottom of an error, without the verifier's log (shown with -v).
+fn reason(error: &ProgramError) -> String {
+    if let ProgramError::LoadError { io_error, verifier_log } = error {
+        log::info!("the verifier's words: {verifier_log}");
+        return format!("{io_error} (see -v for the verifier's words)");
+    }
+    innermost(error)
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+fn io_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
+    let mut error = Some(error);
+    while let Some(current) = error {
+        if let Some(found) = current.downcast_ref() {
+            return Some(found);
+        }
+        error = current.source();
+    }
+    None
+}

@@ -1,0 +1,196 @@
+//! One process, from its start (or exec, or the begin of the trace) to its exec or exit: its blocks and their rules.
+//! The rules of mappings are in [`super::mapping`].
+
+use heaptide_common::record::{Allocation, Head};
+use rustc_hash::FxHashMap;
+
+use super::{
+    Moment,
+    ledger::Ledger,
+    mapping::Unmapping,
+    ranges::Ranges,
+    summary::{AccountSummary, Key, StackSummary},
+    table::{Block, LiveTable},
+};
+use crate::profile::{End, Memory, Refused, Unmatched, Usage};
+
+/// What all accounts of a shard count together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Blocks that are live, in all accounts.
+    pub live: u64,
+    /// Most blocks that may be.
+    pub max_live: u64,
+    /// Events without their partner.
+    pub unmatched: Unmatched,
+    /// Events refused.
+    pub refused: Refused,
+}
+
+/// A block whose resize has begun and not ended; `None` when it was not seen allocated.
+struct Resizing {
+    address: u64,
+    block: Option<Block>,
+}
+
+/// A process and its memory.
+pub struct Account {
+    pub(super) key: Key,
+    forked_from: Option<u32>,
+    /// The program that will be recorded has not started yet: its launcher runs.
+    pub(super) is_launcher: bool,
+    pub(super) ledger: Ledger,
+    heap: LiveTable,
+    resizing: FxHashMap<u32, Resizing>,
+    pub(super) ranges: Ranges,
+    pub(super) unmapping: FxHashMap<u32, Unmapping>,
+    /// Where the program break is, once a call has told.
+    pub(super) program_break: Option<u64>,
+}
+
+impl Account {
+    /// A process of which nothing is known yet.
+    pub fn new(key: Key, forked_from: Option<u32>) -> Self {
+        Self {
+            key,
+            forked_from,
+            is_launcher: false,
+            ledger: Ledger::default(),
+            heap: LiveTable::default(),
+            resizing: FxHashMap::default(),
+            ranges: Ranges::default(),
+            unmapping: FxHashMap::default(),
+            program_break: None,
+        }
+    }
+
+    /// The child `key` of this process, with a copy of its memory.
+    pub fn fork(&self, key: Key, tally: &mut Tally) -> Self {
+        let mut child = Self::new(key, Some(self.key.pid));
+        child.ledger = self.ledger.forked();
+        child.ranges = self.ranges.clone();
+        child.program_break = self.program_break;
+        let blocks = self.heap.len() as u64;
+        if tally.live + blocks <= tally.max_live {
+            child.heap = self.heap.clone();
+            tally.live += blocks;
+        } else {
+            // Its sums hold what it inherited; what it frees of it will not be known.
+            tally.refused.live_blocks += blocks;
+            tally.refused.live_blocks_bytes += self.heap.blocks().map(|block| block.size).sum::<u64>();
+        }
+        child
+    }
+
+    /// A block was allocated.
+    pub fn allocate(&mut self, allocation: &Allocation, tally: &mut Tally) {
+        if tally.live >= tally.max_live {
+            tally.refused.live_blocks += 1;
+            tally.refused.live_blocks_bytes += allocation.size;
+            return;
+        }
+        let entry = self.ledger.entry(Memory::Heap, allocation.stack);
+        let since = Moment::from_nanoseconds(allocation.head.time);
+        self.insert(allocation.address, Block { size: allocation.size, entry, since }, tally);
+        self.ledger.allocate(entry, Usage::block(allocation.size));
+    }
+
+    /// A block is being freed.
+    pub fn release(&mut self, address: u64, tally: &mut Tally) {
+        if self.take(address, tally).is_none() {
+            tally.unmatched.older_releases += 1;
+        }
+    }
+
+    /// A block is being resized: it has ended, unless the call turns out to fail.
+    pub fn begin_resize(&mut self, head: &Head, address: u64, tally: &mut Tally) {
+        let block = self.take(address, tally);
+        if block.is_none() {
+            tally.unmatched.older_releases += 1;
+        }
+        // What the thread had begun before is over, or its end was lost and counted.
+        self.resizing.insert(head.tid, Resizing { address, block });
+    }
+
+    /// The resize that the thread had begun has ended.
+    pub fn end_resize(&mut self, head: &Head, address: u64, succeeded: bool, tally: &mut Tally) {
+        let Some(resizing) = self.resizing.remove(&head.tid).filter(|resizing| resizing.address == address) else {
+            return;
+        };
+        if !succeeded {
+            self.put_back(resizing, tally);
+        }
+    }
+
+    /// Puts back what was being resized when the recording ended: the calls had not succeeded yet.
+    pub fn settle(&mut self, tally: &mut Tally) {
+        for resizing in std::mem::take(&mut self.resizing).into_values() {
+            self.put_back(resizing, tally);
+        }
+        self.settle_mappings(tally);
+    }
+
+    /// What there is to tell, with the memory that is older than `older` nanoseconds at `now` as shown.
+    pub fn summary(&self, now: Moment, older: u64, end: Option<End>) -> AccountSummary {
+        let shown = (older > 0).then(|| self.older_than(now, older));
+        let stacks = self.ledger.entries().iter().enumerate().map(|(index, entry)| StackSummary {
+            memory: entry.memory,
+            stack: entry.stack,
+            totals: entry.totals,
+            shown: shown.as_ref().map_or(entry.totals.outstanding, |shown| shown[index]),
+        });
+        AccountSummary {
+            key: self.key,
+            forked_from: self.forked_from,
+            end,
+            sums: *self.ledger.sums(),
+            stacks: stacks.collect(),
+        }
+    }
+
+    /// The account's blocks are not live any more: the process has ended or runs another program.
+    pub fn close(&mut self, tally: &mut Tally) {
+        tally.live -= self.heap.len() as u64;
+        self.heap = LiveTable::default();
+    }
+
+    fn older_than(&self, now: Moment, older: u64) -> Vec<Usage> {
+        let mut shown = vec![Usage::default(); self.ledger.entries().len()];
+        let is_old = |since| now.since(since) >= older;
+        for block in self.heap.blocks().filter(|block| is_old(block.since)) {
+            shown[block.entry as usize] += Usage::block(block.size);
+        }
+        for range in self.ranges.iter().filter(|range| is_old(range.since)) {
+            shown[range.entry as usize] += Usage::block(range.length());
+        }
+        shown
+    }
+
+    /// Takes a live block out of the table and the sums.
+    fn take(&mut self, address: u64, tally: &mut Tally) -> Option<Block> {
+        let block = self.heap.remove(address)?;
+        tally.live -= 1;
+        self.ledger.release(block.entry, Usage::block(block.size));
+        Some(block)
+    }
+
+    fn put_back(&mut self, Resizing { address, block }: Resizing, tally: &mut Tally) {
+        let Some(block) = block else {
+            tally.unmatched.older_releases = tally.unmatched.older_releases.saturating_sub(1);
+            return;
+        };
+        self.insert(address, block, tally);
+        self.ledger.restore(block.entry, Usage::block(block.size));
+    }
+
+    /// A block that is live at the same address was freed unseen: it is closed.
+    fn insert(&mut self, address: u64, block: Block, tally: &mut Tally) {
+        match self.heap.insert(address, block) {
+            Some(missed) => {
+                tally.unmatched.replaced_blocks += 1;
+                self.ledger.release(missed.entry, Usage::block(missed.size));
+            }
+            None => tally.live += 1,
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Totals for each kind of memory and stack of one process.
+
+use rustc_hash::FxHashMap;
+
+use crate::profile::{ByMemory, Memory, Totals, Usage};
+
+/// One stack's totals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The kind of memory.
+    pub memory: Memory,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+    /// What became of its memory.
+    pub totals: Totals,
+}
+
+/// All totals of one process. An entry's index is good for as long as the ledger is.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    index: FxHashMap<(Memory, u64), u32>,
+    entries: Vec<Entry>,
+    sums: ByMemory,
+}
+
+impl Ledger {
+    /// The place of a stack's totals.
+    pub fn entry(&mut self, memory: Memory, stack: u64) -> u32 {
+        *self.index.entry((memory, stack)).or_insert_with(|| {
+            self.entries.push(Entry { memory, stack, totals: Totals::default() });
+            (self.entries.len() - 1) as u32
+        })
+    }
+
+    /// The kind of memory of an entry.
+    #[must_use]
+    pub fn memory(&self, entry: u32) -> Memory {
+        self.entries[entry as usize].memory
+    }
+
+    /// Memory was allocated.
+    pub fn allocate(&mut self, entry: u32, usage: Usage) {
+        self.each(entry, |totals| {
+            totals.allocated += usage;
+            totals.outstanding += usage;
+            totals.peak = totals.peak.max(totals.outstanding);
+        });
+    }
+
+    /// Memory was freed.
+    pub fn release(&mut self, entry: u32, usage: Usage) {
+        self.each(entry, |totals| {
+            totals.freed += usage;
+            totals.outstanding = totals.outstanding - usage;
+        });
+    }
+
+    /// What was taken to be freed was not: the call failed.
+    pub fn restore(&mut self, entry: u32, usage: Usage) {
+        self.each(entry, |totals| {
+            totals.freed = totals.freed - usage;
+            totals.outstanding += usage;
+        });
+    }
+
+    /// A range was cut in two: one more is outstanding.
+    pub fn split(&mut self, entry: u32) {
+        self.each(entry, |totals| totals.outstanding.blocks += 1);
+    }
+
+    /// Two ranges became one again.
+    pub fn join(&mut self, entry: u32) {
+        self.each(entry, |totals| totals.outstanding.blocks -= 1);
+    }
+
+    /// The totals of each stack.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The sums.
+    #[must_use]
+    pub const fn sums(&self) -> &ByMemory {
+        &self.sums
+    }
+
+    /// The ledger of a forked child: what is outstanding is inherited, and nothing has happened yet.
+    #[must_use]
+    pub fn forked(&self) -> Self {
+        let inherit = |totals: &mut Totals| {
+            let outstanding = totals.outstanding;
+            *totals = Totals { inherited: outstanding, outstanding, peak: outstanding, ..Totals::default() };
+        };
+        let mut child = self.clone();
+        child.entries.iter_mut().for_each(|entry| inherit(&mut entry.totals));
+        inherit(&mut child.sums.outstanding);
+        for memory in Memory::ALL {
+            inherit(child.sums.of_mut(memory));
+        }
+        child
+    }
+
+    fn each(&mut self, entry: u32, change: impl Fn(&mut Totals)) {
+        let entry = &mut self.entries[entry as usize];
+        change(&mut entry.totals);
+        change(self.sums.of_mut(entry.memory));
+        if entry.memory.is_outstanding() {
+            change(&mut self.sums.outstanding);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peak_is_the_largest_outstanding_and_not_the_sum_of_peaks() {
+        let mut ledger = Ledger::default();
+        let (one, two) = (ledger.entry(Memory::Heap, 1), ledger.entry(Memory::Heap, 2));
+        ledger.allocate(one, Usage::block(100));
+        ledger.release(one, Usage::block(100));
+        ledger.allocate(two, Usage::block(60));
+        assert_eq!(ledger.sums().heap.peak, Usage::block(100));
+        assert_eq!(ledger.sums().heap.outstanding, Usage::block(60));
+        assert_eq!(ledger.entries()[two as usize].totals.peak, Usage::block(60));
+    }
+
+    #[test]
+    fn what_an_allocator_takes_from_the_kernel_is_not_added_to_the_blocks() {
+        let mut ledger = Ledger::default();
+        let (block, growth) = (ledger.entry(Memory::Heap, 1), ledger.entry(Memory::Allocator, 1));
+        ledger.allocate(block, Usage::block(10));
+        ledger.allocate(growth, Usage::block(1 << 20));
+        assert_eq!(ledger.sums().outstanding.outstanding, Usage::block(10));
+        assert_eq!(ledger.sums().allocator.outstanding, Usage::block(1 << 20));
+    }
+
+    #[test]
+    fn a_forked_child_inherits_what_is_outstanding_and_nothing_else() {
+        let mut ledger = Ledger::default();
+        let entry = ledger.entry(Memory::Heap, 1);
+        ledger.allocate(entry, Usage::block(10));
+        ledger.allocate(entry, Usage::block(20));
+        ledger.release(entry, Usage::block(10));
+        let child = ledger.forked();
+        let totals = child.entries()[entry as usize].totals;
+        assert_eq!(totals.inherited, Usage::block(20));
+        assert_eq!(totals.outstanding, Usage::block(20));
+        assert_eq!((totals.allocated, totals.freed), (Usage::default(), Usage::default()));
+    }
+}

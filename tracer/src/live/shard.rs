@@ -1,0 +1,253 @@
+//! What one ring tells, applied in its order.
+
+use rustc_hash::FxHashMap;
+
+use heaptide_common::record::{Fork, Head, flag};
+
+use super::{
+    Moment,
+    account::{Account, Tally},
+    summary::{AccountSummary, Key, Summary},
+};
+use crate::{profile::End, ring::Event};
+
+/// What bounds a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Most live blocks.
+    pub max_live: u64,
+    /// Whether forked children are traced.
+    pub follow: bool,
+}
+
+/// How the trace of a process begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// It was running.
+    Attached,
+    /// It is about to run the program that will be recorded.
+    Launched,
+}
+
+/// What others than the shard must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A stack, to be kept by value.
+    Stack {
+        /// Whose.
+        pid: u32,
+        /// What allocations call it.
+        id: u64,
+        /// Return addresses, leaf first.
+        frames: Box<[u64]>,
+        /// Whether it was cut at the largest depth.
+        truncated: bool,
+    },
+    /// A process that will be traced was forked.
+    Forked {
+        /// The parent.
+        parent: u32,
+        /// The child.
+        child: Key,
+    },
+    /// A process runs another program, in a new account.
+    Program(Key),
+    /// A process has ended.
+    Exited(u32),
+}
+
+enum State {
+    Open(Box<Account>),
+    Closed(AccountSummary),
+}
+
+/// The accounts that one ring tells of.
+pub struct Shard {
+    limits: Limits,
+    /// Memory younger than this many nanoseconds is not shown.
+    older: u64,
+    accounts: Vec<State>,
+    /// The open account of each process.
+    open: FxHashMap<u32, usize>,
+    /// Processes that share the memory of another until they run a program of their own.
+    guests: FxHashMap<u32, u32>,
+    generations: FxHashMap<u32, u32>,
+    tally: Tally,
+    events: u64,
+}
+
+impl Shard {
+    /// A shard without processes; memory younger than `older` nanoseconds will not be shown.
+    #[must_use]
+    pub fn new(limits: Limits, older: u64) -> Self {
+        Self {
+            limits,
+            older,
+            accounts: Vec::new(),
+            open: FxHashMap::default(),
+            guests: FxHashMap::default(),
+            generations: FxHashMap::default(),
+            tally: Tally { max_live: limits.max_live, ..Tally::default() },
+            events: 0,
+        }
+    }
+
+    /// Opens the account of a process that is traced from now on.
+    pub fn begin(&mut self, pid: u32, start: Start) {
+        let key = self.next_key(pid);
+        let mut account = Account::new(key, None);
+        account.is_launcher = start == Start::Launched;
+        self.add(account);
+    }
+
+    /// Applies an event, or counts that there was none in what the ring held.
+    pub fn apply<E>(&mut self, event: Result<Event<'_>, E>) -> Option<Notice> {
+        self.events += 1;
+        match event {
+            Ok(Event::Allocation(record)) => self.with(&record.head, |account, tally| account.allocate(&record, tally)),
+            Ok(Event::Release(record)) => {
+                self.with(&record.head, |account, tally| account.release(record.address, tally));
+            }
+            Ok(Event::ResizeBegin(record)) => {
+                self.with(&record.head, |account, tally| account.begin_resize(&record.head, record.address, tally));
+            }
+            Ok(Event::ResizeEnd(record)) => self.with(&record.head, |account, tally| {
+                let succeeded = record.head.flags & flag::SUCCEEDED != 0;
+                account.end_resize(&record.head, record.address, succeeded, tally);
+            }),
+            Ok(Event::Map(record)) => self.with(&record.head, |account, tally| account.map(&record, tally)),
+            Ok(Event::UnmapBegin(record) | Event::RemapBegin(record)) => {
+                self.with(&record.head, |account, tally| account.begin_unmap(&record, tally));
+            }
+            Ok(Event::UnmapEnd(record)) => {
+                self.with(&record.head, |account, tally| account.end_unmap(&record.head, tally));
+            }
+            Ok(Event::RemapEnd(record)) => self.with(&record.head, |account, tally| account.end_remap(&record, tally)),
+            Ok(Event::Break(record)) => self.with(&record.head, |account, _| account.move_break(&record)),
+            Ok(Event::Stack(record, frames)) => {
+                return Some(Notice::Stack {
+                    pid: record.head.pid,
+                    id: record.id,
+                    frames: frames.iter().collect(),
+                    truncated: record.head.flags & flag::TRUNCATED != 0,
+                });
+            }
+            Ok(Event::Fork(record)) => return self.fork(&record),
+            Ok(Event::Exec(head)) => return self.exec(&head),
+            Ok(Event::Exit(head)) => return self.exit(&head),
+            Err(_) => self.tally.unmatched.undecodable += 1,
+        }
+        None
+    }
+
+    /// Outstanding bytes of all processes that run.
+    #[must_use]
+    pub fn outstanding_bytes(&self) -> u64 {
+        let open = self.open.values().map(|&index| &self.accounts[index]);
+        open.map(|state| match state {
+            State::Open(account) => account.ledger.sums().outstanding.outstanding.bytes,
+            State::Closed(_) => 0,
+        })
+        .sum()
+    }
+
+    /// What is known at `now`.
+    #[must_use]
+    pub fn summary(&self, now: Moment) -> Summary {
+        let accounts = self.accounts.iter().map(|state| match state {
+            State::Open(account) => account.summary(now, self.older, None),
+            State::Closed(summary) => summary.clone(),
+        });
+        Summary {
+            accounts: accounts.collect(),
+            unmatched: self.tally.unmatched,
+            refused: self.tally.refused,
+            events: self.events,
+        }
+    }
+
+    /// The last word, at `now`: calls that had not returned have not succeeded.
+    #[must_use]
+    pub fn finish(mut self, now: Moment) -> Summary {
+        for state in &mut self.accounts {
+            if let State::Open(account) = state {
+                account.settle(&mut self.tally);
+            }
+        }
+        self.summary(now)
+    }
+
+    fn with(&mut self, head: &Head, change: impl FnOnce(&mut Account, &mut Tally)) {
+        let pid = if self.guests.is_empty() { head.pid } else { *self.guests.get(&head.pid).unwrap_or(&head.pid) };
+        match self.open.get(&pid).map(|&index| &mut self.accounts[index]) {
+            Some(State::Open(account)) => change(account, &mut self.tally),
+            _ => self.tally.unmatched.processes += 1,
+        }
+    }
+
+    fn fork(&mut self, fork: &Fork) -> Option<Notice> {
+        let parent = *self.guests.get(&fork.head.pid).unwrap_or(&fork.head.pid);
+        if fork.head.flags & flag::SHARES_MEMORY != 0 {
+            self.guests.insert(fork.child, parent);
+            return None;
+        }
+        if !self.limits.follow {
+            return None;
+        }
+        let key = self.next_key(fork.child);
+        let child = match self.open.get(&parent).map(|&index| &self.accounts[index]) {
+            Some(State::Open(account)) => account.fork(key, &mut self.tally),
+            _ => Account::new(key, Some(parent)),
+        };
+        self.add(child);
+        Some(Notice::Forked { parent, child: key })
+    }
+
+    fn exec(&mut self, head: &Head) -> Option<Notice> {
+        if let Some(parent) = self.guests.remove(&head.pid) {
+            if !self.limits.follow {
+                return None;
+            }
+            let key = self.next_key(head.pid);
+            self.add(Account::new(key, Some(parent)));
+            return Some(Notice::Program(key));
+        }
+        let index = *self.open.get(&head.pid)?;
+        let State::Open(account) = &mut self.accounts[index] else { return None };
+        if account.is_launcher {
+            account.close(&mut self.tally);
+            **account = Account::new(account.key, None);
+            return Some(Notice::Program(account.key));
+        }
+        self.close(index, head, End::Replaced);
+        let key = self.next_key(head.pid);
+        self.add(Account::new(key, None));
+        Some(Notice::Program(key))
+    }
+
+    fn exit(&mut self, head: &Head) -> Option<Notice> {
+        self.guests.remove(&head.pid);
+        let index = self.open.remove(&head.pid)?;
+        self.close(index, head, End::Exited);
+        Some(Notice::Exited(head.pid))
+    }
+
+    fn close(&mut self, index: usize, head: &Head, end: End) {
+        let State::Open(account) = &mut self.accounts[index] else { return };
+        let summary = account.summary(Moment::from_nanoseconds(head.time), self.older, Some(end));
+        account.close(&mut self.tally);
+        self.accounts[index] = State::Closed(summary);
+    }
+
+    fn add(&mut self, account: Account) {
+        self.open.insert(account.key.pid, self.accounts.len());
+        self.accounts.push(State::Open(Box::new(account)));
+    }
+
+    fn next_key(&mut self, pid: u32) -> Key {
+        let next = self.generations.entry(pid).or_insert(0);
+        let key = Key { pid, generation: *next };
+        *next += 1;
+        key
+    }
+}

@@ -1,0 +1,14 @@
+//! Joins the pieces into a recording.
+//!
+//! A [`Session`] loads the kernel part, attaches it to processes and hands each ring to a thread of its own
+//! ([`reader`]). What the rings tell of stacks and processes comes back as notices; [`processes`] keeps names and
+//! mappings by them. At the end, [`assemble`] makes a [`crate::profile::Profile`] of everything.
+
+mod assemble;
+mod processes;
+mod reader;
+mod session;
+
+pub use assemble::unknown;
+pub use processes::Processes;
+pub use session::{Attached, Config, Session, SessionError, Status};

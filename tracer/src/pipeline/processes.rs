@@ -1,0 +1,175 @@
+//! Names and mappings of every traced process, kept past its end.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use procfs::process::Process as ProcProcess;
+use rustc_hash::FxHashMap;
+
+use crate::{
+    allocator::Found,
+    kernel::{Launched, Mapped},
+    live::Key,
+    process::{Identity, MappedFile, Mapping, Mappings, printable},
+    profile::Allocator,
+};
+
+/// What is known of one account's process.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The command's name.
+    pub name: String,
+    /// What it has mapped.
+    pub mappings: Mappings,
+    /// Its traced allocators.
+    pub allocators: Vec<Allocator>,
+}
+
+/// A program that a launched process runs, as the kernel's log tells of it.
+#[derive(Debug, Default)]
+struct Image {
+    name: Option<String>,
+    mappings: Mappings,
+}
+
+/// All traced processes.
+#[derive(Default)]
+pub struct Processes {
+    known: BTreeMap<Key, Known>,
+    current: FxHashMap<u32, Key>,
+    launched: Option<Launched>,
+    /// The programs that each process has run, by the log; the first entry is what it was forked with.
+    images: FxHashMap<u32, Vec<Image>>,
+    /// Which of them each account is.
+    image_of: FxHashMap<Key, usize>,
+}
+
+impl Processes {
+    /// Takes in the kernel's log of a launched process and its children.
+    pub fn follow_log(&mut self, launched: Launched) {
+        self.launched = Some(launched);
+    }
+
+    /// A process is traced from now on.
+    pub fn begin(&mut self, key: Key) {
+        self.add(key, Known::default());
+        self.image_of.insert(key, 0);
+        self.refresh_one(key);
+    }
+
+    /// A traced process has forked a child.
+    pub fn forked(&mut self, parent: u32, child: Key) {
+        self.read_log();
+        let inherited = self.current.get(&parent).map(|&key| self.get(key)).unwrap_or_default();
+        self.add(child, inherited);
+        self.image_of.insert(child, 0);
+        self.refresh_one(child);
+    }
+
+    /// A process runs another program.
+    pub fn program(&mut self, key: Key) {
+        let before = self.current.get(&key.pid).and_then(|before| self.image_of.get(before)).copied();
+        self.add(key, Known::default());
+        self.image_of.insert(key, before.unwrap_or(0) + 1);
+        self.refresh_one(key);
+    }
+
+    /// A process has ended; what is known of it stays.
+    pub fn exited(&mut self, pid: u32) {
+        self.current.remove(&pid);
+    }
+
+    /// The processes that are alive, as far as the rings have told.
+    pub fn alive(&self) -> impl Iterator<Item = Key> {
+        self.current.values().copied()
+    }
+
+    /// The account that process `pid` has now.
+    #[must_use]
+    pub fn current(&self, pid: u32) -> Option<Key> {
+        self.current.get(&pid).copied()
+    }
+
+    /// Probes were attached to an allocator of process `key`.
+    pub fn traced(&mut self, key: Key, found: &Found) {
+        let allocator = Allocator {
+            file: found.display.clone(),
+            family: found.family.name().to_owned(),
+            functions: found.functions.iter().map(|function| function.name.to_owned()).collect(),
+        };
+        let known = self.known.entry(key).or_default();
+        if !known.allocators.contains(&allocator) {
+            known.allocators.push(allocator);
+        }
+    }
+
+    /// Reads again what the living processes have mapped.
+    pub fn refresh(&mut self) {
+        self.read_log();
+        for key in self.current.values().copied().collect::<Vec<_>>() {
+            self.refresh_one(key);
+        }
+    }
+
+    /// Whether code of process `pid` is known to be at `address`.
+    #[must_use]
+    pub fn is_mapped(&self, pid: u32, address: u64) -> bool {
+        let known = self.current.get(&pid).and_then(|key| self.known.get(key));
+        known.is_some_and(|known| known.mappings.find(address).is_some())
+    }
+
+    /// What is known of process `key`.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Known {
+        let mut known = self.known.get(&key).cloned().unwrap_or_default();
+        let image = self.image_of.get(&key).and_then(|&image| self.images.get(&key.pid)?.get(image));
+        if let Some(image) = image {
+            for mapping in image.mappings.iter() {
+                known.mappings.insert(mapping.clone());
+            }
+            if let Some(name) = &image.name {
+                known.name.clone_from(name);
+            }
+        }
+        known
+    }
+
+    fn add(&mut self, key: Key, known: Known) {
+        self.current.insert(key.pid, key);
+        self.known.insert(key, known);
+    }
+
+    fn refresh_one(&mut self, key: Key) {
+        if self.launched.is_some() {
+            return; // the log tells everything, and in order
+        }
+        // A process that has just ended, or is another one by now, tells nothing or is told of by the rings next.
+        let Ok(mappings) = Mappings::read(key.pid) else { return };
+        let Some(known) = self.known.get_mut(&key) else { return };
+        known.mappings.update(mappings);
+        if let Ok(stat) = ProcProcess::new(key.pid.cast_signed()).and_then(|process| process.stat()) {
+            known.name = printable(&stat.comm);
+        }
+    }
+
+    fn read_log(&mut self) {
+        let Some(launched) = &mut self.launched else { return };
+        for mapped in launched.drain() {
+            match mapped {
+                Mapped::Program { pid, name } => {
+                    let images = self.images.entry(pid).or_insert_with(|| vec![Image::default()]);
+                    let name = Some(printable(&String::from_utf8_lossy(&name)));
+                    images.push(Image { name, mappings: Mappings::default() });
+                }
+                Mapped::File { pid, start, end, offset, device, inode, path } => {
+                    let identity = Identity { device, inode, path: path.into() };
+                    let file: Arc<MappedFile> = MappedFile::shared(identity, pid, start..end);
+                    let images = self.images.entry(pid).or_insert_with(|| vec![Image::default()]);
+                    if let Some(image) = images.last_mut() {
+                        image.mappings.insert(Mapping { start, end, offset, executable: true, file });
+                    }
+                }
+                Mapped::Lost(count) => log::warn!("{count} mappings of launched programs were lost; some names will be"),
+            }
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! One thread a ring: it sleeps until the kernel part asks for a reader, applies what there is, and answers questions.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use nix::{
+    errno::Errno,
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+    time::{ClockId, clock_gettime},
+};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
+
+use crate::{
+    kernel::Ring,
+    live::{Moment, Notice, Shard, Summary},
+    ring::decode,
+};
+
+/// The kernel part wakes a reader at every few hundred records. A target that makes fewer is looked at this often.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Records applied between two looks at the questions.
+const BATCH: usize = 16_384;
+
+/// What a reader publishes while it runs.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    /// Records read.
+    pub events: AtomicU64,
+    /// Outstanding bytes.
+    pub outstanding: AtomicU64,
+}
+
+enum Question {
+    Summary(oneshot::Sender<Summary>),
+    Finish,
+}
+
+/// A thread that reads a ring into a shard.
+pub struct Reader {
+    questions: mpsc::Sender<Question>,
+    thread: JoinHandle<Summary>,
+    gauge: Arc<Gauge>,
+}
+
+impl Reader {
+    /// Starts the thread. Process notices come from the first reader alone: every ring tells them.
+    pub fn start(ring: Ring, shard: Shard, index: usize, notices: UnboundedSender<Notice>) -> io::Result<Self> {
+        let (questions, asked) = mpsc::channel();
+        let gauge = Arc::new(Gauge::default());
+        let bell = Bell::new(&ring)?;
+        let published = Arc::clone(&gauge);
+        let thread = std::thread::Builder::new().name(format!("ring {index}")).spawn(move || {
+            Loop { ring, shard, is_first: index == 0, notices, asked, gauge: published, bell }.run()
+        })?;
+        Ok(Self { questions, thread, gauge })
+    }
+
+    /// What it publishes.
+    #[must_use]
+    pub fn gauge(&self) -> &Gauge {
+        &self.gauge
+    }
+
+    /// Asks for what the shard knows; `None` when the thread is gone.
+    pub async fn summary(&self) -> Option<Summary> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(Question::Summary(answer)).ok()?;
+        answered.await.ok()
+    }
+
+    /// Has the ring read to its end; gives the shard's last word, or `None` when the thread has panicked.
+    pub fn finish(self) -> Option<Summary> {
+        // A thread that is gone already has panicked; `join` tells.
+        let _ = self.questions.send(Question::Finish);
+        self.thread.join().ok()
+    }
+}
+
+/// Wakes the thread when the kernel part asks for it, and only then: edge-triggered, since a ring that holds records
+/// would be readable at once, and a reader that comes for each record costs more than it reads.
+struct Bell(Epoll);
+
+impl Bell {
+    fn new(ring: &Ring) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        epoll.add(ring.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, 0))?;
+        Ok(Self(epoll))
+    }
+
+    fn wait(&self) {
+        let timeout = EpollTimeout::try_from(LOOK_EVERY).unwrap_or(EpollTimeout::ZERO);
+        match self.0.wait(&mut [EpollEvent::empty()], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => {
+                log::warn!("waiting for a ring failed ({error}); looking at it every {LOOK_EVERY:?} instead");
+                std::thread::sleep(LOOK_EVERY);
+            }
+        }
+    }
+}
+
+struct Loop {
+    ring: Ring,
+    shard: Shard,
+    is_first: bool,
+    notices: UnboundedSender<Notice>,
+    asked: mpsc::Receiver<Question>,
+    gauge: Arc<Gauge>,
+    bell: Bell,
+}
+
+impl Loop {
+    fn run(mut self) -> Summary {
+        loop {
+            let read = self.read();
+            match self.asked.try_recv() {
+                Ok(Question::Summary(answer)) => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(self.shard.summary(now()));
+                }
+                Ok(Question::Finish) | Err(mpsc::TryRecvError::Disconnected) => break,
+                Err(mpsc::TryRecvError::Empty) if read < BATCH => self.bell.wait(),
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+        }
+        while self.read() > 0 {}
+        self.shard.finish(now())
+    }
+
+    fn read(&mut self) -> usize {
+        let Self { ring, shard, is_first, notices, .. } = self;
+        let read = ring.drain(BATCH, |record| {
+            if let Some(notice) = shard.apply(decode(record))
+                && (*is_first || matches!(notice, Notice::Stack { .. }))
+            {
+                // The session may have gone.
+                let _ = notices.send(notice);
+            }
+        });
+        if read > 0 {
+            self.gauge.events.fetch_add(read as u64, Ordering::Relaxed);
+            self.gauge.outstanding.store(self.shard.outstanding_bytes(), Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+/// Now, on the clock that records are stamped with.
+fn now() -> Moment {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    Moment::from_nanoseconds(time.as_nanos() as u64)
+}

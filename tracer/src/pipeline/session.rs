@@ -1,0 +1,456 @@
+//! A recording, from the first probe to the finished profile.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::atomic::Ordering,
+    time::{Duration, Instant, SystemTime},
+};
+
+use heaptide_common::Counter;
+use nix::sys::resource::{UsageWho, getrusage};
+use procfs::process::Process as ProcProcess;
+use rustc_hash::{FxHashMap, FxHashSet};
+use thiserror::Error;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::{assemble, processes::Processes, reader::Reader};
+use crate::{
+    allocator::{DiscoverError, Found, discover},
+    kernel::{AttachError, Bill, Counters, Kernel, Launched, LoadError, Options, Probes, Ring, Scope},
+    live::{Key, Limits, Notice, Shard, Start, Summary},
+    profile::{self, Cost, Profile},
+    stacks::StackStore,
+    symbols::Symbolizer,
+};
+
+/// How to record.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// For the kernel part.
+    pub kernel: Options,
+    /// Most live blocks.
+    pub max_live: u64,
+    /// Memory younger than this is not shown.
+    pub older: Duration,
+}
+
+/// Why there is no recording.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The kernel part could not be loaded or spoken to.
+    #[error(transparent)]
+    Kernel(#[from] LoadError),
+    /// A probe could not be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// No allocator was found.
+    #[error(transparent)]
+    Discover(#[from] DiscoverError),
+    /// A thread could not be started.
+    #[error("a thread for a ring could not be started: {0}")]
+    Thread(#[source] io::Error),
+    /// A thread has died, and with it what it knew.
+    #[error("a thread that reads a ring has died; this is a bug in heaptide, please report it")]
+    ThreadDied,
+}
+
+/// What was attached to a process.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// The process.
+    pub pid: u32,
+    /// Probes by file (without directories).
+    pub files: Vec<(String, Probes)>,
+}
+
+/// Where a recording stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Status {
+    /// Time since its begin.
+    pub elapsed: Duration,
+    /// Records read.
+    pub events: u64,
+    /// Outstanding bytes.
+    pub outstanding: u64,
+    /// Events lost.
+    pub lost: u64,
+}
+
+/// How long an allocator is looked for in a process that has just begun to run a program.
+const DISCOVERY: Duration = Duration::from_secs(2);
+
+/// How often at most a process is read again because a stack has an unknown address: code made at run time never
+/// becomes known.
+const REREAD: Duration = Duration::from_millis(200);
+
+/// Device and inode of a file.
+type FileId = (u64, u64);
+
+/// A recording.
+pub struct Session {
+    config: Config,
+    kernel: Kernel,
+    prepared: Vec<(Ring, Shard)>,
+    readers: Vec<Reader>,
+    notices: UnboundedReceiver<Notice>,
+    sender: UnboundedSender<Notice>,
+    known: Knowledge,
+    probed: Probed,
+    bill: Bill,
+    began: (Instant, SystemTime),
+    from_start: bool,
+}
+
+/// What names are made of.
+struct Knowledge {
+    processes: Processes,
+    store: StackStore,
+    symbolizer: Symbolizer,
+    reread: Instant,
+}
+
+/// Where probes are.
+#[derive(Default)]
+struct Probed {
+    /// Files whose probes see every process that maps them.
+    everywhere: FxHashSet<FileId>,
+    /// Files with probes of one process.
+    by_process: FxHashMap<u32, FxHashSet<FileId>>,
+    /// Processes whose allocator is still looked for, and until when.
+    wanted: FxHashMap<u32, Instant>,
+    /// The launched program's allocators.
+    planned: Vec<Found>,
+}
+
+impl Session {
+    /// Loads the kernel part. Nothing is attached yet.
+    pub fn new(config: Config) -> Result<Self, SessionError> {
+        let (kernel, rings) = Kernel::load(&config.kernel)?;
+        let limits = Limits {
+            max_live: (config.max_live / u64::from(config.kernel.shards)).max(1),
+            follow: config.kernel.follow,
+        };
+        let older = config.older.as_nanos() as u64;
+        let (sender, notices) = unbounded_channel();
+        Ok(Self {
+            config,
+            kernel,
+            prepared: rings.into_iter().map(|ring| (ring, Shard::new(limits, older))).collect(),
+            readers: Vec::new(),
+            notices,
+            sender,
+            known: Knowledge {
+                processes: Processes::default(),
+                store: StackStore::default(),
+                symbolizer: Symbolizer::new(),
+                reread: Instant::now(),
+            },
+            probed: Probed::default(),
+            bill: Bill::default(),
+            began: (Instant::now(), SystemTime::now()),
+            from_start: false,
+        })
+    }
+
+    /// Attaches to a running process.
+    pub fn attach(&mut self, pid: u32) -> Result<Attached, SessionError> {
+        let found = discover(pid)?;
+        let key = self.begin(pid, Start::Attached)?;
+        self.attach_found(key, &found)
+    }
+
+    /// Prepares to record process `pid`, which is about to run a program with these allocators. With `private` files,
+    /// probes see every process that maps them.
+    pub fn attach_launcher(
+        &mut self,
+        pid: u32,
+        log: Launched,
+        found: Vec<Found>,
+        private: bool,
+    ) -> Result<Attached, SessionError> {
+        self.known.processes.follow_log(log);
+        self.from_start = true;
+        let key = self.begin(pid, Start::Launched)?;
+        if private {
+            let mut attached = Attached { pid, files: Vec::new() };
+            for found in &found {
+                self.probed.everywhere.extend(file_id(found));
+                let probes = self.kernel.attach(found, Scope::Everyone)?;
+                attached.files.push((file_name(found), probes));
+            }
+            self.probed.planned = found;
+            return Ok(attached);
+        }
+        let attached = self.attach_found(key, &found)?;
+        self.probed.planned = found;
+        Ok(attached)
+    }
+
+    /// Begins to record: at one instant for all probes.
+    pub fn start(&mut self) -> Result<(), SessionError> {
+        for (index, (ring, shard)) in self.prepared.drain(..).enumerate() {
+            let reader = Reader::start(ring, shard, index, self.sender.clone()).map_err(SessionError::Thread)?;
+            self.readers.push(reader);
+        }
+        self.began = (Instant::now(), SystemTime::now());
+        self.bill.open_window();
+        Ok(self.kernel.start()?)
+    }
+
+    /// The next thing that the rings tell of stacks or processes.
+    pub async fn notice(&mut self) -> Option<Notice> {
+        self.notices.recv().await
+    }
+
+    /// Takes in a notice; gives what was attached because of it.
+    pub fn take_in(&mut self, notice: Notice) -> Option<Attached> {
+        match notice {
+            Notice::Stack { pid, id, frames, truncated } => {
+                let unknown = frames.iter().any(|&address| !self.known.processes.is_mapped(pid, address));
+                if unknown && self.known.reread.elapsed() > REREAD {
+                    self.known.processes.refresh();
+                    self.known.reread = Instant::now();
+                }
+                self.known.store.insert(id, &frames, truncated);
+                None
+            }
+            Notice::Forked { parent, child } => {
+                self.known.processes.forked(parent, child);
+                self.want(child.pid)
+            }
+            Notice::Program(key) => {
+                self.known.processes.program(key);
+                if key.generation == 0 && self.from_start {
+                    for found in &self.probed.planned {
+                        self.known.processes.traced(key, found);
+                    }
+                }
+                self.want(key.pid)
+            }
+            Notice::Exited(pid) => {
+                self.known.processes.exited(pid);
+                self.kernel.detach(pid);
+                self.probed.by_process.remove(&pid);
+                self.probed.wanted.remove(&pid);
+                None
+            }
+        }
+    }
+
+    /// Looks again for the allocators of processes that have just begun; gives what was attached.
+    pub fn look_for_allocators(&mut self) -> Vec<Attached> {
+        let wanted: Vec<u32> = self.probed.wanted.keys().copied().collect();
+        wanted.into_iter().filter_map(|pid| self.try_attach(pid)).collect()
+    }
+
+    /// Whether allocators are still looked for.
+    #[must_use]
+    pub fn is_looking(&self) -> bool {
+        !self.probed.wanted.is_empty()
+    }
+
+    /// Whether a process that is traced is alive, as far as the rings have told.
+    #[must_use]
+    pub fn is_anything_alive(&self) -> bool {
+        self.known.processes.alive().next().is_some()
+    }
+
+    /// Reads again what the processes have mapped.
+    pub fn refresh(&mut self) {
+        self.known.processes.refresh();
+    }
+
+    /// Begins to measure what the kernel part costs; [`crate::kernel::BILL_WINDOW`] later comes the end.
+    pub fn open_bill(&mut self) {
+        self.bill.open_window();
+    }
+
+    /// Ends to measure.
+    pub fn close_bill(&mut self) {
+        self.bill.close_window(&self.kernel);
+    }
+
+    /// Where the recording stands.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let gauges = || self.readers.iter().map(Reader::gauge);
+        Status {
+            elapsed: self.began.0.elapsed(),
+            events: gauges().map(|gauge| gauge.events.load(Ordering::Relaxed)).sum(),
+            outstanding: gauges().map(|gauge| gauge.outstanding.load(Ordering::Relaxed)).sum(),
+            lost: self.kernel.counters().map_or(0, |counters| counters.lost()),
+        }
+    }
+
+    /// A profile of now, with the `most` largest stacks of each process.
+    pub async fn interim(&mut self, most: usize) -> Result<Profile, SessionError> {
+        let mut summary = Summary::default();
+        for reader in &self.readers {
+            summary.merge(reader.summary().await.ok_or(SessionError::ThreadDied)?);
+        }
+        self.known.processes.refresh();
+        let counters = self.kernel.counters()?;
+        Ok(self.known.profile(&self.config, summary, &Closing::of(self, counters), most))
+    }
+
+    /// Takes the probes out, reads what is left, and gives the finished profile.
+    pub fn finish(mut self) -> Result<Profile, SessionError> {
+        self.kernel.stop()?;
+        self.known.processes.refresh();
+        self.close_bill();
+        let counters = self.kernel.counters()?;
+        let closing = Closing::of(&self, counters);
+        let Self { config, kernel, readers, mut notices, sender, mut known, .. } = self;
+        // The target gets its speed back before anything else is done; what a probe was writing is in the rings then.
+        drop(kernel);
+        let mut summary = Summary::default();
+        for reader in readers {
+            summary.merge(reader.finish().ok_or(SessionError::ThreadDied)?);
+        }
+        drop(sender);
+        while let Ok(notice) = notices.try_recv() {
+            known.take_last(notice);
+        }
+        known.processes.refresh();
+        Ok(known.profile(&config, summary, &closing, usize::MAX))
+    }
+
+    fn begin(&mut self, pid: u32, start: Start) -> Result<Key, SessionError> {
+        self.kernel.trace(pid)?;
+        for (_, shard) in &mut self.prepared {
+            shard.begin(pid, start);
+        }
+        let key = Key { pid, generation: 0 };
+        self.known.processes.begin(key);
+        Ok(key)
+    }
+
+    fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
+        let mut attached = Attached { pid: key.pid, files: Vec::new() };
+        for found in found {
+            self.known.processes.traced(key, found);
+            let Some(id) = file_id(found) else { continue };
+            let is_new = !self.probed.everywhere.contains(&id)
+                && self.probed.by_process.entry(key.pid).or_default().insert(id);
+            if is_new {
+                let probes = self.kernel.attach(found, Scope::Process(key.pid))?;
+                attached.files.push((file_name(found), probes));
+            }
+        }
+        Ok(attached)
+    }
+
+    fn want(&mut self, pid: u32) -> Option<Attached> {
+        self.probed.wanted.insert(pid, Instant::now() + DISCOVERY);
+        self.try_attach(pid)
+    }
+
+    fn try_attach(&mut self, pid: u32) -> Option<Attached> {
+        let key = self.known.processes.current(pid)?;
+        let attached = discover(pid)
+            .map_err(SessionError::from)
+            .and_then(|found| self.attach_found(key, &found));
+        match attached {
+            Ok(attached) => {
+                self.probed.wanted.remove(&pid);
+                (!attached.files.is_empty()).then_some(attached)
+            }
+            Err(error) => {
+                let is_over = self.probed.wanted.get(&pid).is_none_or(|&until| Instant::now() > until);
+                let is_gone = matches!(&error, SessionError::Attach(error) if error.is_process_gone());
+                if is_over || is_gone {
+                    self.probed.wanted.remove(&pid);
+                    log::warn!("process {pid} is not traced: {error}");
+                }
+                None
+            }
+        }
+    }
+}
+
+/// What can be told only while the kernel part is loaded.
+struct Closing {
+    counters: Counters,
+    elapsed: Duration,
+    began: SystemTime,
+    bpf: Option<(f64, f64)>,
+    from_start: bool,
+}
+
+impl Closing {
+    fn of(session: &Session, counters: Counters) -> Self {
+        let elapsed = session.began.0.elapsed();
+        let bpf = session.bill.seconds(counters[Counter::Hits], elapsed);
+        Self { counters, elapsed, began: session.began.1, bpf, from_start: session.from_start }
+    }
+}
+
+impl Knowledge {
+    /// Takes in what was told after the end.
+    fn take_last(&mut self, notice: Notice) {
+        match notice {
+            Notice::Stack { id, frames, truncated, .. } => self.store.insert(id, &frames, truncated),
+            Notice::Forked { parent, child } => self.processes.forked(parent, child),
+            Notice::Program(key) => self.processes.program(key),
+            Notice::Exited(pid) => self.processes.exited(pid),
+        }
+    }
+
+    fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
+        let Self { processes, store, symbolizer, .. } = self;
+        let counters = &closing.counters;
+        let unknown = assemble::unknown(counters, summary.unmatched, summary.refused, store);
+        let events = summary.events;
+        let processes = assemble::processes(summary, processes, store, symbolizer, most);
+        Profile {
+            schema: profile::SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_unix_seconds: since_epoch(closing.began),
+            seconds: closing.elapsed.as_secs_f64(),
+            older_than_seconds: config.older.as_secs_f64(),
+            from_start: closing.from_start,
+            processes,
+            unknown,
+            cost: Cost {
+                hits: counters[Counter::Hits],
+                events,
+                bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
+                bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
+                cpu_seconds: cpu_seconds(),
+                memory_bytes: peak_memory(),
+                rings: config.kernel.shards,
+            },
+        }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// CPU time of heaptide, all threads.
+fn cpu_seconds() -> f64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
+    [usage.user_time(), usage.system_time()]
+        .iter()
+        .map(|time| Duration::new(time.tv_sec().unsigned_abs(), time.tv_usec().unsigned_abs() as u32 * 1000))
+        .sum::<Duration>()
+        .as_secs_f64()
+}
+
+/// Largest resident memory of heaptide, in bytes.
+fn peak_memory() -> u64 {
+    let status = ProcProcess::myself().and_then(|process| process.status());
+    status.ok().and_then(|status| status.vmhwm).unwrap_or(0) << 10
+}
+
+fn file_id(found: &Found) -> Option<FileId> {
+    let metadata = fs::metadata(&found.path_to_attach).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+fn file_name(found: &Found) -> String {
+    Path::new(&found.display).file_name().map_or_else(|| found.display.clone(), |name| name.to_string_lossy().into())
+}

@@ -1,0 +1,104 @@
+//! The report while the recording goes on: the time and the largest stacks, in memleak's words.
+
+use std::io;
+use std::time::SystemTime;
+
+use jiff::Zoned;
+use jiff::tz::TimeZone;
+
+use super::page::Page;
+use super::process::title;
+use super::stack;
+use super::words::{count, human};
+use crate::profile::{Memory, Process, Profile, Stack, Usage};
+
+/// Writes the `top` largest stacks of all processes together, as of the time `at`, which is shown as the local one.
+pub fn write(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTime) -> io::Result<()> {
+    write_in(out, profile, top, at, TimeZone::system())
+}
+
+fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTime, zone: TimeZone) -> io::Result<()> {
+    let page = &mut Page::new(out);
+    let at = jiff::Timestamp::try_from(at).map_err(io::Error::other)?;
+    let time = Zoned::new(at, zone).strftime("%H:%M:%S").to_string();
+    let stacks = largest(profile);
+    page.line(format_args!("[{time}] Top {} stacks with outstanding allocations:", top.min(stacks.len())))?;
+    for (process, stack) in stacks.iter().take(top) {
+        let note = if profile.processes.len() > 1 { format!(", {}", title(process)) } else { String::new() };
+        stack::write(page, stack, "    ", &note)?;
+    }
+    let sums = profile.processes.iter().map(|process| process.sums.outstanding.outstanding);
+    let all = sums.fold(Usage::default(), |sum, usage| sum + usage);
+    let (short, bytes, blocks) = (human(all.bytes), count(all.bytes, "byte"), count(all.blocks, "allocation"));
+    let doubt = if profile.unknown.is_exact() { "" } else { ", not exact" };
+    page.line(format_args!("    {short} outstanding ({bytes}) in {blocks}{doubt}"))
+}
+
+fn largest(profile: &Profile) -> Vec<(&Process, &Stack)> {
+    let of = |process| stack::ranked(process, Memory::is_outstanding).into_iter().map(move |stack| (process, stack));
+    let mut stacks: Vec<_> = profile.processes.iter().flat_map(of).collect();
+    stacks.sort_by_key(|(_, stack)| stack::rank(stack));
+    stacks
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::profile::{ByMemory, Cost, SCHEMA, Totals, Unknown};
+
+    fn process(pid: u32, blocks: &[u64]) -> Process {
+        let stack = |&bytes| Stack {
+            memory: Memory::Heap,
+            totals: Totals::default(),
+            shown: Usage::block(bytes),
+            truncated: false,
+            frames: Vec::new(),
+        };
+        let mut sums = ByMemory::default();
+        sums.outstanding.outstanding = blocks.iter().fold(Usage::default(), |sum, &bytes| sum + Usage::block(bytes));
+        let stacks = blocks.iter().map(stack).collect();
+        let (allocators, name) = (Vec::new(), "worker".to_owned());
+        Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, stacks }
+    }
+
+    fn written(processes: Vec<Process>, top: usize) -> String {
+        let profile = Profile {
+            schema: SCHEMA,
+            version: String::new(),
+            began_unix_seconds: 0.0,
+            seconds: 1.0,
+            older_than_seconds: 0.0,
+            from_start: false,
+            processes,
+            unknown: Unknown::default(),
+            cost: Cost::default(),
+        };
+        let mut out = Vec::new();
+        let at = UNIX_EPOCH + Duration::from_secs(12 * 3600 + 1);
+        write_in(&mut out, &profile, top, at, TimeZone::UTC).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_time_stands_first_and_stacks_follow_by_size() {
+        let text = written(vec![process(7, &[10, 300])], 10);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "[12:00:01] Top 2 stacks with outstanding allocations:");
+        assert_eq!(lines[1], "    300 bytes in 1 allocations from stack");
+        assert_eq!(lines[3], "    10 bytes in 1 allocations from stack");
+        assert_eq!(lines[5], "    310 bytes outstanding (310 bytes) in 2 allocations");
+    }
+
+    #[test]
+    fn stacks_of_several_processes_are_ranked_together() {
+        let text = written(vec![process(7, &[10, 300]), process(8, &[20])], 2);
+        let stacks: Vec<_> = text.lines().filter(|line| line.contains("from stack")).collect();
+        let expected = [
+            "    300 bytes in 1 allocations from stack, worker (pid 7)",
+            "    20 bytes in 1 allocations from stack, worker (pid 8)",
+        ];
+        assert_eq!(stacks, expected);
+    }
+}

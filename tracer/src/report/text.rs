@@ -1,0 +1,123 @@
+//! The report for people: sums, stacks, what is not known, cost. Stacks are written as memleak does, so that its
+//! readers' scripts find them.
+
+use std::io;
+
+use super::page::Page;
+use super::process::title;
+use super::sums::{self, Shape};
+use super::words::{count, duration, human};
+use super::{stack, trust};
+use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Usage};
+
+/// What to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Most stacks of each process.
+    pub top: usize,
+    /// Show mapped files, too: their sum even when it is zero, and their stacks.
+    pub show_files: bool,
+    /// Show the stacks of threads, too: their sum even when it is zero, and the stacks of the calls that made them.
+    pub show_thread_stacks: bool,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self { top: 10, show_files: false, show_thread_stacks: false }
+    }
+}
+
+impl TextOptions {
+    const fn wants(self, memory: Memory) -> bool {
+        match memory {
+            Memory::Heap | Memory::Anonymous => true,
+            Memory::File => self.show_files,
+            Memory::ThreadStack => self.show_thread_stacks,
+            Memory::Allocator => false,
+        }
+    }
+
+    const fn shape(self, peak_is_bound: bool) -> Shape {
+        Shape { files: self.show_files, thread_stacks: self.show_thread_stacks, peak_is_bound }
+    }
+}
+
+/// Writes the whole report.
+pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) -> io::Result<()> {
+    let page = &mut Page::new(out);
+    let peak_is_bound = profile.cost.rings > 1;
+    write_head(page, profile)?;
+    if profile.processes.len() > 1 {
+        let mut sums = ByMemory::default();
+        profile.processes.iter().for_each(|process| sums += process.sums);
+        page.blank()?;
+        page.line(format_args!("All {} together", count(profile.processes.len() as u64, "program")))?;
+        // Peaks of different times, added.
+        sums::write(page, &sums, options.shape(true))?;
+    }
+    for process in &profile.processes {
+        page.blank()?;
+        page.line(format_args!("{}", title(process)))?;
+        write_allocators(page, &process.allocators)?;
+        sums::write(page, &process.sums, options.shape(peak_is_bound))?;
+        write_stacks(page, profile, process, *options)?;
+    }
+    page.blank()?;
+    trust::write(page, &profile.unknown)?;
+    page.blank()?;
+    trust::write_cost(page, &profile.cost)
+}
+
+fn write_head(page: &mut Page<'_>, profile: &Profile) -> io::Result<()> {
+    let (version, time) = (&profile.version, duration(profile.seconds));
+    let since = if profile.from_start {
+        "traced from the first instruction"
+    } else {
+        "attached while it ran: older memory is not in these numbers"
+    };
+    page.line(format_args!("heaptide {version}, {time}, {since}"))?;
+    if profile.processes.is_empty() {
+        page.blank()?;
+        page.line(format_args!("No process was traced."))?;
+    }
+    Ok(())
+}
+
+fn write_allocators(page: &mut Page<'_>, allocators: &[Allocator]) -> io::Result<()> {
+    for Allocator { file, family, functions } in allocators {
+        page.line(format_args!("  allocator {family}, {file}: {}", functions.join(", ")))?;
+    }
+    if allocators.is_empty() {
+        page.line(format_args!("  no allocator was found: only mapped memory is known"))?;
+    }
+    Ok(())
+}
+
+fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {
+    let stacks = stack::ranked(process, |memory| options.wants(memory));
+    let age = profile.older_than_seconds;
+    let older = if age > 0.0 { format!(", and older than {}", duration(age)) } else { String::new() };
+    page.blank()?;
+    if stacks.is_empty() {
+        return page.line(format_args!("No stack holds memory that is outstanding{older}."));
+    }
+    let (top, rest) = stacks.split_at(options.top.min(stacks.len()));
+    let shown = if rest.is_empty() {
+        count(stacks.len() as u64, "stack")
+    } else {
+        format!("The largest {} of {}", top.len(), count(stacks.len() as u64, "stack"))
+    };
+    page.line(format_args!("{shown}, by what is outstanding{older}:"))?;
+    for stack in top {
+        page.blank()?;
+        stack::write(page, stack, "", "")?;
+    }
+    if !rest.is_empty() {
+        let hidden = rest.iter().fold(Usage::default(), |sum, stack| sum + stack.shown);
+        let (stacks, bytes) = (count(rest.len() as u64, "more stack"), count(hidden.bytes, "byte"));
+        let (short, blocks) = (human(hidden.bytes), count(hidden.blocks, "allocation"));
+        page.blank()?;
+        page.line(format_args!("Not shown: {stacks} with {short} ({bytes}) in {blocks}. Raise --top to see more."))?;
+    }
+    Ok(())
+}

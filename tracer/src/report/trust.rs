@@ -1,0 +1,172 @@
+//! How far the numbers can be trusted, and what it cost to have them.
+
+use std::io;
+
+use super::page::Page;
+use super::words::{count, duration, human};
+use crate::profile::{Cost, Unknown};
+
+/// A count that is not zero matters: how many of what, and what it means.
+struct Line {
+    number: u64,
+    noun: &'static str,
+    meaning: &'static str,
+    bytes: u64,
+}
+
+const fn line(number: u64, noun: &'static str, meaning: &'static str) -> Line {
+    Line { number, noun, meaning, bytes: 0 }
+}
+
+/// Writes what is missing from the numbers, or that nothing is, and what else is not known.
+pub(super) fn write(page: &mut Page<'_>, unknown: &Unknown) -> io::Result<()> {
+    if unknown.is_exact() {
+        page.line(format_args!("Exact: no event is missing from these numbers."))?;
+    } else {
+        page.line(format_args!("Not exact: something is missing from these numbers."))?;
+        write_lines(page, &missing(unknown))?;
+    }
+    let beside: Vec<Line> = beside(unknown).into_iter().filter(|line| line.number > 0).collect();
+    if !beside.is_empty() {
+        page.line(format_args!("Not in these numbers, or not known of them:"))?;
+        write_lines(page, &beside)?;
+    }
+    Ok(())
+}
+
+fn write_lines(page: &mut Page<'_>, lines: &[Line]) -> io::Result<()> {
+    for line in lines.iter().filter(|line| line.number > 0) {
+        let what = count(line.number, line.noun);
+        let bytes = if line.bytes > 0 { format!(" ({})", count(line.bytes, "byte")) } else { String::new() };
+        page.line(format_args!("  {what}{bytes} {}", line.meaning))?;
+    }
+    Ok(())
+}
+
+/// What makes sums wrong, in the order of [`Unknown::is_exact`].
+fn missing(unknown: &Unknown) -> Vec<Line> {
+    let Unknown { lost, refused, unmatched, .. } = unknown;
+    vec![
+        line(lost.allocations, "allocation", "lost, a ring was full: missing above. Raise --ring."),
+        line(
+            lost.releases,
+            "release",
+            "lost, a ring was full: what was freed still counts as outstanding. Raise --ring.",
+        ),
+        line(
+            lost.resizes,
+            "resize event",
+            "lost, a ring was full: blocks may count twice or not at all. Raise --ring.",
+        ),
+        line(lost.mappings, "mapping event", "lost, a ring was full: mapped memory may be wrong. Raise --ring."),
+        line(
+            lost.processes,
+            "process event",
+            "lost (fork, exec, exit), a ring was full: a process may be missing or count on after its end. Raise --ring.",
+        ),
+        line(
+            lost.calls,
+            "call",
+            "not followed to the return, the table of calls was full: what was allocated is missing. Trace fewer processes at once.",
+        ),
+        Line {
+            bytes: refused.live_blocks_bytes,
+            ..line(
+                refused.live_blocks,
+                "allocation",
+                "not kept, the table of live blocks was full: missing above. Raise its limit, or leave out small blocks.",
+            )
+        },
+        line(
+            unmatched.replaced_blocks,
+            "block",
+            "closed because another took its address: a release was missed, perhaps by an allocator that is not traced.",
+        ),
+        line(
+            unmatched.calls,
+            "call",
+            "without a return (the thread ended, or jumped out): what was allocated is missing.",
+        ),
+        line(unmatched.results, "result", "not readable from the process's memory: those allocations are missing."),
+        line(unmatched.processes, "event", "of processes not known to be traced: counted nowhere."),
+        line(unmatched.undecodable, "record", "not decodable: this is a bug in heaptide, please report it."),
+    ]
+}
+
+/// What is left out of the sums by choice or by nature, and what stacks lack.
+fn beside(unknown: &Unknown) -> Vec<Line> {
+    let Unknown { refused, unmatched, stacks, .. } = unknown;
+    vec![
+        Line {
+            bytes: refused.by_size_bytes,
+            ..line(refused.by_size, "allocation", "outside the size limits of the command line: left out, as asked.")
+        },
+        line(
+            unmatched.older_releases,
+            "release",
+            "of blocks not seen allocated (most often older than the trace): left out.",
+        ),
+        line(
+            unmatched.older_unmapped_bytes,
+            "byte",
+            "unmapped that were not seen mapped (most often older than the trace): left out.",
+        ),
+        line(unmatched.returns, "return", "of calls from before the trace: left out."),
+        line(stacks.truncated, "stack", "cut, deeper than can be kept: outer callers are missing."),
+        line(stacks.unreadable, "allocation", "counted without a stack: it could not be read."),
+        line(stacks.busy, "allocation", "counted without a stack: the CPU was busy with others."),
+        line(stacks.lost, "stack", "lost, a ring was full (sent again with the next allocation). Raise --ring."),
+        line(stacks.collisions, "stack", "with the identity of another: their bytes stand at one of the two."),
+    ]
+}
+
+/// Writes what the recording cost the machine.
+pub(super) fn write_cost(page: &mut Page<'_>, cost: &Cost) -> io::Result<()> {
+    let (hits, events) = (count(cost.hits, "probe hit"), count(cost.events, "event"));
+    page.line(format_args!("Cost: {hits}, {events} received."))?;
+    match cost.bpf_seconds {
+        Some(seconds) if cost.bpf_measured_share < 0.995 => {
+            let (time, share) = (duration(seconds), cost.bpf_measured_share * 100.0);
+            page.line(format_args!("  {time} in the probes' programs, estimated from {share:.0} % of the recording"))?;
+        }
+        Some(seconds) => page.line(format_args!("  {} in the probes' programs", duration(seconds)))?,
+        None => page.line(format_args!("  time in the probes' programs not known: the kernel does not say"))?,
+    }
+    let (time, memory) = (duration(cost.cpu_seconds), human(cost.memory_bytes));
+    page.line(format_args!("  {time} of CPU time and {memory} of memory for heaptide itself"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(unknown: &Unknown) -> String {
+        let mut out = Vec::new();
+        write(&mut Page::new(&mut out), unknown).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_unknown_is_one_line() {
+        assert_eq!(written(&Unknown::default()), "Exact: no event is missing from these numbers.\n");
+    }
+
+    #[test]
+    fn a_single_loss_is_singular_and_says_what_to_do() {
+        let mut unknown = Unknown::default();
+        unknown.lost.releases = 1;
+        let text = written(&unknown);
+        assert!(text.starts_with("Not exact"), "{text}");
+        assert!(text.contains("\n  1 release lost, ") && text.contains("Raise --ring."), "{text}");
+    }
+
+    #[test]
+    fn every_counter_that_makes_sums_inexact_has_its_line() {
+        // Whatever is counted must be told: each counter alone makes a line of its own.
+        let json = serde_json::to_value(Unknown::default()).unwrap();
+        let lines = missing(&Unknown::default()).len() + beside(&Unknown::default()).len();
+        let counters: usize = json.as_object().unwrap().values().map(|group| group.as_object().unwrap().len()).sum();
+        // Not lines of their own: two counts of bytes beside their allocations, and the number of distinct stacks.
+        assert_eq!(lines, counters - 3);
+    }
+}

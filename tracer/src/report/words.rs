@@ -1,0 +1,73 @@
+//! Amounts in words.
+
+/// `bytes` in the largest unit that leaves at least 1, with one decimal: `12.4 MiB`. Below 1 KiB exact: `640 bytes`.
+pub(super) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if bytes < 1024 {
+        return count(bytes, "byte");
+    }
+    // In tenths, so that rounding up to 1024.0 is seen and becomes 1.0 of the next unit.
+    let tenths_of = |power: u32| (u128::from(bytes) * 10 + (1 << (10 * power - 1))) >> (10 * power);
+    let power = (1..=6).find(|&power| tenths_of(power) < 10_240).unwrap_or(6);
+    let (tenths, unit) = (tenths_of(power), UNITS.get(power as usize - 1).unwrap_or(&"EiB"));
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// `1 allocation`, `2 allocations`.
+pub(super) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A length of time: `0.52 s`, `60.0 s`, `12 min 30 s`, `3 h 20 min`.
+pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{seconds:.2} s");
+    }
+    if seconds < 100.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = std::time::Duration::try_from_secs_f64(seconds.round()).map_or(0, |duration| duration.as_secs());
+    if whole < 3600 {
+        format!("{} min {} s", whole / 60, whole % 60)
+    } else {
+        format!("{} h {} min", whole / 3600, whole % 3600 / 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_to_one_decimal_of_the_right_unit() {
+        let cases = [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1536, "1.5 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (13_002_342, "12.4 MiB"),
+            (1 << 30, "1.0 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ];
+        for (bytes, words) in cases {
+            assert_eq!(human(bytes), words);
+        }
+    }
+
+    #[test]
+    fn one_is_singular() {
+        assert_eq!([count(0, "block"), count(1, "block"), count(2, "block")], ["0 blocks", "1 block", "2 blocks"]);
+    }
+
+    #[test]
+    fn times_are_told_in_the_unit_that_fits() {
+        let cases =
+            [(0.0, "0.00 s"), (0.519, "0.52 s"), (60.04, "60.0 s"), (750.0, "12 min 30 s"), (12_000.0, "3 h 20 min")];
+        for (seconds, words) in cases {
+            assert_eq!(duration(seconds), words);
+        }
+        assert_eq!(duration(f64::NAN), "0 min 0 s");
+    }
+}
