@@ -17,25 +17,30 @@ Tells which code of a running process holds its memory.
 heaptide follows every allocation and every release of a process with eBPF probes, and reports which code allocated \
 what is still held. The program needs neither preparation nor restart, and runs on when heaptide ends.";
 
+// The manual page shows these texts as they stand: no line is wider than a terminal of 80 columns, indented.
 const MAIN_HELP: &str = "\
 Examples:
-  sudo heaptide record -p 4711 -d 30s     which code of process 4711 holds what it allocates in 30 seconds
-  sudo heaptide record -- ./server --port 80   the same for a program, from its first instruction to its end
-  sudo heaptide doctor                    what this machine offers, and what is missing";
+  sudo heaptide record -p 4711 -d 30s   which code holds what process 4711
+                                        allocates in 30 seconds
+  sudo heaptide record -- ./server -v   a program, from start to end
+  sudo heaptide doctor                  what this machine lacks, if anything";
 
 const RECORD_HELP: &str = "\
 Examples:
-  sudo heaptide record -p 4711                          until Ctrl-C
-  sudo heaptide record -p 4711 -d 1m --older 10s        only what is held for longer than 10 seconds
-  sudo heaptide record -p 4711,4712 -d 30 -i 5          two processes; a report every 5 seconds
-  sudo heaptide record -p 4711 -d 30s --folded out.folded   stacks for flame graphs
-  sudo heaptide record -p 4711 -d 30s --json - | jq .   all there is to know, for programs
-  sudo heaptide record --follow -- make -j4             a command and all that it starts
+  sudo heaptide record -p 4711                      until Ctrl-C
+  sudo heaptide record -p 4711 -d 1m --older 10s    held for over 10 seconds
+  sudo heaptide record -p 4711,4712 -d 30 -i 5      a report every 5 seconds
+  sudo heaptide record -p 4711 -d 30s --folded out  for flame graphs
+  sudo heaptide record -p 4711 -d 30s --json -      all there is to know
+  sudo heaptide record --follow -- make -j4         a command's children too
 
-Times: 30s, 500ms, 2m, 1h; a bare number is seconds. Sizes: 4096, 4K or 4KiB (4096 bytes), 4KB (4000 bytes).
+Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
+Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
 
-Output: the text report goes to standard output, unless --folded or --json does. Files are written under another name \
-and renamed when they are complete; a path that cannot be written is refused before anything is attached.";
+Output: the text report goes to standard output, unless --folded or --json
+goes there. Files are written under another name and renamed when they are
+complete; a path that cannot be written is refused before anything is
+attached.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -58,7 +63,7 @@ pub enum Command {
     #[command(after_long_help = format!("{RECORD_HELP}\n\n{}", exit::HELP))]
     Record(Box<RecordArgs>),
     /// Tells what this machine and heaptide's rights offer, and what is missing for recording.
-    #[command(after_long_help = format!("{}", "Exit codes: 0 recording is possible, 1 it is not, 2 wrong usage."))]
+    #[command(after_long_help = "Exit codes: 0 recording is possible, 1 it is not, 2 wrong usage.")]
     Doctor(DoctorArgs),
     /// Writes the manual page to standard output.
     #[command(hide = true)]

@@ -33,7 +33,7 @@ Exit codes:
   1         heaptide failed; one line on standard error says why
   2         wrong usage
   126, 127  record -- CMD: CMD cannot be executed, CMD is not found
-  other     record -- CMD: the code of CMD, or 128 + n when signal n ended it";
+  other     record -- CMD: CMD's own, or 128 + n when signal n ended it";
 
 /// Why a command could not be started. It decides heaptide's exit code.
 #[derive(Debug, thiserror::Error)]

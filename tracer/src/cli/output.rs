@@ -135,6 +135,11 @@ impl Sink {
     }
 }
 
+/// Writes a text to standard output.
+pub(super) fn show(text: &str) -> Result<(), OutputError> {
+    Output::open(&Destination::Stdout)?.write(|to| to.write_all(text.as_bytes()))
+}
+
 /// Whether an error only says that nobody reads standard output any more.
 pub(super) fn is_closed_stdout(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<OutputError>() {

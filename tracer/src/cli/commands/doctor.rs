@@ -1,23 +1,21 @@
 //! `heaptide doctor`: what the machine offers, and what a process has to be traced.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use crate::allocator::{self, Found};
-use crate::cli::{exit, table};
+use crate::cli::{exit, output, table};
 use crate::kernel::features::{Answer, Feature, Features, Need};
 use crate::process::target::{Target, printable};
 
 /// Examines the machine, and the process `pid`; the exit code says whether recording is possible.
 pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
     let features = Features::ask();
-    let mut out = io::stdout().lock();
-    out.write_all(machine_text(&features).as_bytes())?;
+    output::show(&machine_text(&features))?;
     if let Some(pid) = pid {
         // The process is examined even if the machine cannot record: both answers were asked for.
         let target = Target::check(pid)?;
         let found = allocator::discover(pid)?;
-        out.write_all(process_text(&target.name, pid, &found).as_bytes())?;
+        output::show(&process_text(&target.name, pid, &found))?;
     }
     let is_able = features.missing_for_recording().is_none();
     Ok(if is_able { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILURE) })
@@ -30,9 +28,14 @@ fn machine_text(features: &Features) -> String {
     let mut lines = Vec::new();
     for (feature, line) in features.all().iter().zip(table::aligned(&rows)) {
         lines.push(line);
-        let need = feature.ability.need();
-        if feature.answer != Answer::Yes && need != Need::None {
-            lines.push(format!("      to do: {}", feature.ability.remedy()));
+        let remedy = match feature.answer {
+            Answer::Yes => None,
+            Answer::No => Some(feature.ability.remedy()),
+            // What to do is not known either, until the kernel answers.
+            Answer::Unknown => Some("run heaptide with sudo, so that the kernel answers"),
+        };
+        if let Some(remedy) = remedy.filter(|_| feature.ability.need() != Need::None) {
+            lines.push(format!("      to do: {remedy}"));
         }
     }
     lines.push(String::new());

@@ -1,17 +1,17 @@
 //! `heaptide man`: one manual page for the program and all its commands.
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 
 use crate::cli::args::Args;
+use crate::cli::output;
 
 /// Writes the page to standard output.
 pub(super) fn run() -> anyhow::Result<ExitCode> {
-    let page = page()?;
-    io::stdout().write_all(page.as_bytes())?;
+    output::show(&page()?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -31,7 +31,7 @@ fn page() -> io::Result<String> {
     man.render_extra_section(&mut end)?;
     man.render_version_section(&mut end)?;
     page.extend(end);
-    Ok(String::from_utf8_lossy(&page).replace(".SH EXTRA\n", ".SH EXAMPLES AND EXIT CODES\n"))
+    Ok(as_it_stands(&String::from_utf8_lossy(&page), ".SH \"EXAMPLES AND EXIT CODES\"\n"))
 }
 
 /// A command's own page, as sections of the program's: its sections become subsections under its name.
@@ -46,7 +46,15 @@ fn subcommand_sections(subcommand: &Command) -> io::Result<String> {
     let sections = String::from_utf8_lossy(&sections).into_owned();
     let sections = sections.replacen(".SH DESCRIPTION\n", &format!(".SH {name}\n"), 1);
     let sections = sections.replace(".SH SYNOPSIS\n", ".SS Synopsis\n").replace(".SH OPTIONS\n", ".SS Options\n");
-    Ok(sections.replace(".SH EXTRA\n", ".SS Notes\n"))
+    Ok(as_it_stands(&sections, ".SS Notes\n"))
+}
+
+/// Gives the section of examples its title, and keeps its lines and columns as they are.
+fn as_it_stands(page: &str, title: &str) -> String {
+    let Some((before, after)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let (text, rest) =
+        after.split_once(".SH ").map_or((after, String::new()), |(text, rest)| (text, format!(".SH {rest}")));
+    format!("{before}{title}.nf\n{}.fi\n{rest}", text.replace("\n.br\n", "\n"))
 }
 
 #[cfg(test)]
