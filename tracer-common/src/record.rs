@@ -1,7 +1,6 @@
 //! The records of the rings. Each begins with the same [`Head`]; its kind gives the layout of the rest.
 //!
-//! All integers are in the byte order of the host. Times are nanoseconds of `CLOCK_MONOTONIC_COARSE`: a jiffy's
-//! resolution (1 to 10 ms), which is what ages need, at a fraction of the price of the exact clock.
+//! All integers are in the byte order of the host. Times are nanoseconds of `CLOCK_MONOTONIC`.
 
 use crate::stack::MAX_FRAMES;
 
@@ -67,7 +66,10 @@ impl Kind {
 /// The first 24 bytes of every record.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Head {
     /// A [`Kind`].
     pub kind: u16,
@@ -79,7 +81,7 @@ pub struct Head {
     pub tid: u32,
     /// Frames of a [`Kind::Stack`], else 0.
     pub frames: u32,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC_COARSE`.
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
     pub time: u64,
 }
 
@@ -98,7 +100,10 @@ pub mod flag {
 /// A block was allocated.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Allocation {
     /// What, who, when.
     pub head: Head,
@@ -113,7 +118,10 @@ pub struct Allocation {
 /// A block is being freed or resized.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Release {
     /// What, who, when.
     pub head: Head,
@@ -124,7 +132,10 @@ pub struct Release {
 /// What became of a resize; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Resize {
     /// What, who, when.
     pub head: Head,
@@ -135,7 +146,10 @@ pub struct Resize {
 /// A stack; its `head.frames` return addresses follow, leaf first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Stack {
     /// What, who, when.
     pub head: Head,
@@ -156,7 +170,10 @@ pub struct FullStack {
 /// Memory was mapped by `mmap`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Map {
     /// What, who, when.
     pub head: Head,
@@ -175,7 +192,10 @@ pub struct Map {
 /// Memory is being unmapped or remapped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Unmap {
     /// What, who, when.
     pub head: Head,
@@ -188,7 +208,10 @@ pub struct Unmap {
 /// What became of an unmapping; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct UnmapEnd {
     /// What, who, when.
     pub head: Head,
@@ -197,7 +220,10 @@ pub struct UnmapEnd {
 /// What became of a remapping; [`flag::SUCCEEDED`] tells.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Remap {
     /// What, who, when.
     pub head: Head,
@@ -212,7 +238,10 @@ pub struct Remap {
 /// The program break was moved.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Break {
     /// What, who, when.
     pub head: Head,
@@ -227,7 +256,10 @@ pub struct Break {
 /// A process was forked.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable))]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
 pub struct Fork {
     /// What, who (the parent), when.
     pub head: Head,

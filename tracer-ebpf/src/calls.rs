@@ -86,7 +86,7 @@ impl Place {
         }
         if sp > self.sp || self.nested >= MAX_NESTED {
             count(Counter::CallWithoutReturn);
-            *self = Self::NONE;
+            self.sp = 0;
             return false;
         }
         self.nested += 1;
@@ -118,7 +118,7 @@ impl Place {
             self.jumps -= 1;
             return Returned::Nested;
         }
-        *self = Self::NONE;
+        self.sp = 0;
         Returned::Outermost
     }
 }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_coarse_ns},
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
 };
 use heaptide_common::{
     Counter,
@@ -51,7 +51,7 @@ impl Task {
             tid: self.tid(),
             frames: 0,
             // SAFETY: the helper takes no argument.
-            time: unsafe { bpf_ktime_get_coarse_ns() },
+            time: unsafe { bpf_ktime_get_ns() },
         }
     }
 }

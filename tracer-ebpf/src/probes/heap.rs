@@ -58,11 +58,10 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     }
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    let size = argument(registers, cookie.size());
-    let size =
-        if Cookie::named(cookie.count()) { product(size, argument(registers, cookie.count())) } else { size };
-    let old = if Cookie::named(cookie.old()) { argument(registers, cookie.old()) } else { 0 };
-    let out = if Cookie::named(cookie.out()) { argument(registers, cookie.out()) } else { 0 };
+    let arguments = Arguments::of(registers);
+    let size = arguments.get(cookie.size());
+    let size = if Cookie::named(cookie.count()) { product(size, arguments.get(cookie.count())) } else { size };
+    let (old, out) = (arguments.named(cookie.old()), arguments.named(cookie.out()));
     thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size, old, out };
     if old != 0 {
         let record = Release { head: task.head(Kind::ResizeBegin, 0), address: old };
@@ -164,15 +163,41 @@ const fn product(size: u64, count: u64) -> u64 {
     if count != 0 && size > ADDRESS_SPACE / count { u64::MAX } else { size.wrapping_mul(count) }
 }
 
-/// Argument number `index` of the System V calling convention for x86-64.
-#[inline(always)]
-fn argument(registers: &pt_regs, index: u64) -> u64 {
-    match index {
-        0 => registers.rdi,
-        1 => registers.rsi,
-        2 => registers.rdx,
-        3 => registers.rcx,
-        4 => registers.r8,
-        _ => registers.r9,
+/// The arguments of a call that travel in registers, by the System V calling convention for x86-64.
+struct Arguments([u64; 6]);
+
+impl Arguments {
+    /// Reads each register by an access of its own: the verifier refuses an offset into the registers that is computed.
+    #[inline(always)]
+    fn of(registers: &pt_regs) -> Self {
+        // SAFETY: the fields are initialised and aligned.
+        let read = |field: &u64| unsafe { core::ptr::from_ref(field).read_volatile() };
+        Self([
+            read(&registers.rdi),
+            read(&registers.rsi),
+            read(&registers.rdx),
+            read(&registers.rcx),
+            read(&registers.r8),
+            read(&registers.r9),
+        ])
+    }
+
+    /// Argument number `index`, from 0.
+    #[inline(always)]
+    const fn get(&self, index: u64) -> u64 {
+        match index {
+            0 => self.0[0],
+            1 => self.0[1],
+            2 => self.0[2],
+            3 => self.0[3],
+            4 => self.0[4],
+            _ => self.0[5],
+        }
+    }
+
+    /// Argument number `index`, or 0 when the cookie's field names none.
+    #[inline(always)]
+    const fn named(&self, index: u64) -> u64 {
+        if Cookie::named(index) { self.get(index) } else { 0 }
     }
 }

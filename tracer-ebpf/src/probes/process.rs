@@ -1,8 +1,6 @@
 //! The life of processes. These tracepoints fire for every process of the host, and look only at the traced ones.
 
-use aya_ebpf::{
-    helpers::bpf_probe_read_kernel, macros::btf_tracepoint, programs::BtfTracePointContext,
-};
+use aya_ebpf::{helpers::bpf_probe_read_kernel, macros::btf_tracepoint, programs::BtfTracePointContext};
 use aya_log_ebpf::debug;
 use heaptide_common::{
     Counter,

@@ -23,7 +23,9 @@ pub struct Offsets {
 #[derive(Debug, Error)]
 pub enum OffsetError {
     /// The type information cannot be read.
-    #[error("the kernel's type information cannot be read from {BTF_PATH}: {0}; a kernel built with CONFIG_DEBUG_INFO_BTF has it")]
+    #[error(
+        "the kernel's type information cannot be read from {BTF_PATH}: {0}; a kernel built with CONFIG_DEBUG_INFO_BTF has it"
+    )]
     Unreadable(btf_rs::Error),
     /// A field is missing.
     #[error("this kernel's `{structure}` has no field `{field}`; heaptide does not know this kernel yet")]

@@ -93,9 +93,10 @@ mod tests {
         for index in 0..64_000_u64 {
             table.insert(0x7f00_0000_0000 + index * 48, Block { size: 48, entry: 0, since: Moment::default() });
         }
-        let (least, most) = table.segments.iter().fold((usize::MAX, 0), |(least, most), segment| {
-            (least.min(segment.len()), most.max(segment.len()))
-        });
+        let (least, most) = table
+            .segments
+            .iter()
+            .fold((usize::MAX, 0), |(least, most), segment| (least.min(segment.len()), most.max(segment.len())));
         assert!(least > 800 && most < 1_200, "{least} to {most}");
     }
 }

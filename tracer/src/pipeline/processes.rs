@@ -168,7 +168,9 @@ impl Processes {
                         image.mappings.insert(Mapping { start, end, offset, executable: true, file });
                     }
                 }
-                Mapped::Lost(count) => log::warn!("{count} mappings of launched programs were lost; some names will be"),
+                Mapped::Lost(count) => {
+                    log::warn!("{count} mappings of launched programs were lost; some names will be")
+                }
             }
         }
     }

@@ -59,9 +59,9 @@ impl Reader {
         let gauge = Arc::new(Gauge::default());
         let bell = Bell::new(&ring)?;
         let published = Arc::clone(&gauge);
-        let thread = std::thread::Builder::new().name(format!("ring {index}")).spawn(move || {
-            Loop { ring, shard, is_first: index == 0, notices, asked, gauge: published, bell }.run()
-        })?;
+        let thread = std::thread::Builder::new()
+            .name(format!("ring {index}"))
+            .spawn(move || Loop { ring, shard, is_first: index == 0, notices, asked, gauge: published, bell }.run())?;
         Ok(Self { questions, thread, gauge })
     }
 

@@ -332,8 +332,8 @@ impl Session {
         for found in found {
             self.known.processes.traced(key, found);
             let Some(id) = file_id(found) else { continue };
-            let is_new = !self.probed.everywhere.contains(&id)
-                && self.probed.by_process.entry(key.pid).or_default().insert(id);
+            let is_new =
+                !self.probed.everywhere.contains(&id) && self.probed.by_process.entry(key.pid).or_default().insert(id);
             if is_new {
                 let probes = self.kernel.attach(found, Scope::Process(key.pid))?;
                 attached.files.push((file_name(found), probes));
@@ -349,9 +349,7 @@ impl Session {
 
     fn try_attach(&mut self, pid: u32) -> Option<Attached> {
         let key = self.known.processes.current(pid)?;
-        let attached = discover(pid)
-            .map_err(SessionError::from)
-            .and_then(|found| self.attach_found(key, &found));
+        let attached = discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
         match attached {
             Ok(attached) => {
                 self.probed.wanted.remove(&pid);
