@@ -147,10 +147,10 @@ mod tests {
 
     #[test]
     fn what_the_kernel_lacks_is_named_with_what_to_do() {
-        let features = Features::with(&[(Ability::Loop, Answer::No, "")]);
+        let features = Features::with(&[(Ability::AttachCookie, Answer::No, "")]);
         assert_eq!(
             features.missing_for_recording().unwrap().to_string(),
-            "this machine cannot record: BPF helper bpf_loop: no (use Linux 5.17 or later)"
+            "this machine cannot record: BPF helper bpf_get_attach_cookie: no (use Linux 5.15 or later)"
         );
     }
 

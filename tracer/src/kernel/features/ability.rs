@@ -124,13 +124,13 @@ impl Ability {
             | Self::AttachCookie
             | Self::Time
             | Self::GetStack
-            | Self::Loop
             | Self::CapBpf
             | Self::CapPerfmon => Need::Recording,
             Self::RunTimeStatistics | Self::CapSysPtrace | Self::CapSysAdmin | Self::InitialPidNamespace => {
                 Need::Helpful
             }
             Self::KernelRelease
+            | Self::Loop
             | Self::CapSysResource
             | Self::MemlockLimit
             | Self::PerfEventParanoid
@@ -181,7 +181,7 @@ impl Ability {
             }
             Self::Time => ("BPF helper bpf_ktime_get_ns", "ages of blocks", "use Linux 4.1 or later"),
             Self::GetStack => ("BPF helper bpf_get_stack", "stacks", "use Linux 4.18 or later"),
-            Self::Loop => ("BPF helper bpf_loop", "stacks", "use Linux 5.17 or later"),
+            Self::Loop => ("BPF helper bpf_loop", "walking stacks without frame pointers", ""),
             Self::RunTimeStatistics => {
                 ("BPF run-time statistics", "heaptide's own cost in the report", "run heaptide with sudo")
             }
