@@ -1,3 +1,7 @@
 //! The `heaptide` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    heaptide::cli::run(std::env::args_os())
+}

@@ -45,12 +45,12 @@ pub struct FoundFunction {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// The list of mappings could not be read.
-    #[error("cannot read what process {pid} has mapped (needs its owner's rights or CAP_SYS_PTRACE)")]
+    #[error("cannot read what process {pid} has mapped: {reason} (needs its owner's rights or CAP_SYS_PTRACE)")]
     Mappings {
         /// The process.
         pid: u32,
         /// What the kernel said.
-        source: io::Error,
+        reason: io::Error,
     },
     /// No file defines both `malloc` and `free`.
     #[error("no allocator found: {}", searched_text(searched, failed))]
@@ -101,7 +101,7 @@ fn searched_text(searched: &[String], failed: &[String]) -> String {
 ///
 /// A file that cannot be read is passed over (and logged) as long as another one has an allocator.
 pub fn discover(pid: u32) -> Result<Vec<Found>, DiscoverError> {
-    let files = mapped::mapped_files(pid).map_err(|source| DiscoverError::Mappings { pid, source })?;
+    let files = mapped::mapped_files(pid).map_err(|reason| DiscoverError::Mappings { pid, reason })?;
     let mut found = Vec::new();
     let (mut searched, mut failed) = (Vec::new(), Vec::new());
     for mapped in files {

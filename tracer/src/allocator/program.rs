@@ -130,7 +130,7 @@ mod tests {
         let binary = script(directory.path(), "binary", "\x7fELF", 0o755);
         let first = script(directory.path(), "first", &format!("#! {} -x\nbody", binary.display()), 0o755);
         let second = script(directory.path(), "second", &format!("#!{}\n", first.display()), 0o755);
-        assert_eq!(interpreters(&second, None).unwrap(), [binary.clone()]);
+        assert_eq!(interpreters(&second, None).unwrap(), std::slice::from_ref(&binary));
         let env = script(directory.path(), "env", "\x7fELF", 0o755);
         let third = script(directory.path(), "third", &format!("#!{} -S A=1 binary -u\n", env.display()), 0o755);
         assert_eq!(interpreters(&third, Some(directory.path().as_os_str())).unwrap(), [env, binary]);

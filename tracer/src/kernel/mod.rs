@@ -4,6 +4,7 @@ mod attach;
 mod bill;
 mod counters;
 mod error;
+pub mod features;
 mod launched;
 mod object;
 mod offsets;

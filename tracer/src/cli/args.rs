@@ -1,0 +1,151 @@
+//! What was typed. Each value is read by itself here; [`super::config`] says what they mean together.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use super::config::Destination;
+use super::{exit, values};
+
+const ABOUT: &str = "Tells which code of a running process holds its memory";
+
+const LONG_ABOUT: &str = "\
+Tells which code of a running process holds its memory.
+
+heaptide follows every allocation and every release of a process with eBPF probes, and reports which code allocated \
+what is still held. The program needs neither preparation nor restart, and runs on when heaptide ends.";
+
+// The manual page shows these texts as they stand: no line is wider than a terminal of 80 columns, indented.
+const MAIN_HELP: &str = "\
+Examples:
+  sudo heaptide record -p 4711 -d 30s   which code holds what process 4711
+                                        allocates in 30 seconds
+  sudo heaptide record -- ./server -v   a program, from start to end
+  sudo heaptide doctor                  what this machine lacks, if anything";
+
+const RECORD_HELP: &str = "\
+Examples:
+  sudo heaptide record -p 4711                      until Ctrl-C
+  sudo heaptide record -p 4711 -d 1m --older 10s    held for over 10 seconds
+  sudo heaptide record -p 4711,4712 -d 30 -i 5      a report every 5 seconds
+  sudo heaptide record -p 4711 -d 30s --folded out  for flame graphs
+  sudo heaptide record -p 4711 -d 30s --json -      all there is to know
+  sudo heaptide record --follow -- make -j4         a command's children too
+
+Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
+Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
+
+Output: the text report goes to standard output, unless --folded or --json
+goes there. Files are written under another name and renamed when they are
+complete; a path that cannot be written is refused before anything is
+attached.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "heaptide", version, about = ABOUT, long_about = LONG_ABOUT)]
+#[command(after_long_help = format!("{MAIN_HELP}\n\n{}", exit::HELP))]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Args {
+    /// Says more on standard error: -v what is done, -vv what is seen on the way.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Records allocations of running processes, or of a command, and reports which code holds the memory.
+    #[command(after_long_help = format!("{RECORD_HELP}\n\n{}", exit::HELP))]
+    Record(Box<RecordArgs>),
+    /// Tells what this machine and heaptide's rights offer, and what is missing for recording.
+    #[command(after_long_help = "Exit codes: 0 recording is possible, 1 it is not, 2 wrong usage.")]
+    Doctor(DoctorArgs),
+    /// Writes the manual page to standard output.
+    #[command(hide = true)]
+    Man,
+    /// Writes a shell's completions to standard output.
+    #[command(hide = true)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// What to record, and what to make of it.
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("target").required(true).args(["pids", "command"])))]
+pub struct RecordArgs {
+    /// Processes to record; may be repeated.
+    #[arg(short = 'p', long = "pid", value_name = "PID[,PID...]", value_delimiter = ',', value_parser = values::pid)]
+    pub pids: Vec<u32>,
+    /// How long to record [default: until Ctrl-C, or until the processes end].
+    #[arg(short, long, value_name = "TIME", value_parser = values::positive_time)]
+    pub duration: Option<Duration>,
+    /// Reports every so often while recording [default: only at the end].
+    #[arg(short, long, value_name = "TIME", value_parser = values::positive_time)]
+    pub interval: Option<Duration>,
+    /// Leaves out blocks smaller than this.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub min_size: Option<u64>,
+    /// Leaves out blocks larger than this.
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    pub max_size: Option<u64>,
+    /// Shows only blocks held for longer than this.
+    #[arg(long, value_name = "TIME", value_parser = values::time, default_value = "0")]
+    pub older: Duration,
+    /// How many stacks the text report shows.
+    #[arg(long, value_name = "N", value_parser = values::top, default_value = "10")]
+    pub top: usize,
+    /// Writes folded stacks, for flame graphs; - is standard output.
+    #[arg(long, value_name = "FILE", value_parser = file_parser())]
+    pub folded: Option<Destination>,
+    /// Writes the whole profile as JSON; - is standard output.
+    #[arg(long, value_name = "FILE", value_parser = file_parser())]
+    pub json: Option<Destination>,
+    /// Records the processes' children too.
+    #[arg(long)]
+    pub follow: bool,
+    /// How many blocks are kept at most; more are counted as refused.
+    #[arg(long, value_name = "N", value_parser = values::count, default_value = "20M")]
+    pub max_live: u64,
+    /// Memory for events on their way, all rings together, rounded up to a power of two.
+    #[arg(long, value_name = "SIZE", value_parser = values::ring_bytes, default_value = "32MiB")]
+    pub ring: u64,
+    /// How many rings; a power of two [default: by the number of processors].
+    #[arg(long, value_name = "N", value_parser = values::shards, hide = true)]
+    pub shards: Option<u32>,
+    /// Memory to show besides blocks and anonymous mappings.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',')]
+    pub show: Vec<Show>,
+    /// The command to run and record, with its arguments.
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Memory that is not shown unless asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Show {
+    /// Mapped files.
+    Files,
+    /// Stacks of threads.
+    ThreadStacks,
+}
+
+/// What to examine.
+#[derive(Debug, clap::Args)]
+pub struct DoctorArgs {
+    /// Examines this process too, and lists the allocators found in it.
+    #[arg(short = 'p', long = "pid", value_name = "PID", value_parser = values::pid)]
+    pub pid: Option<u32>,
+}
+
+/// File names need not be text.
+fn file_parser() -> impl clap::builder::TypedValueParser<Value = Destination> {
+    use clap::builder::TypedValueParser;
+    clap::builder::OsStringValueParser::new().try_map(values::destination)
+}

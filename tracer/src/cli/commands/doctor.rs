@@ -1,0 +1,125 @@
+//! `heaptide doctor`: what the machine offers, and what a process has to be traced.
+
+use std::process::ExitCode;
+
+use crate::allocator::{self, Found};
+use crate::cli::{exit, output, table};
+use crate::kernel::features::{Answer, Feature, Features, Need};
+use crate::process::target::{Target, printable};
+
+/// Examines the machine, and the process `pid`; the exit code says whether recording is possible.
+pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
+    let features = Features::ask();
+    output::show(&machine_text(&features))?;
+    if let Some(pid) = pid {
+        // The process is examined even if the machine cannot record: both answers were asked for.
+        let target = Target::check(pid)?;
+        let found = allocator::discover(pid)?;
+        output::show(&process_text(&target.name, pid, &found))?;
+    }
+    let is_able = features.missing_for_recording().is_none();
+    Ok(if is_able { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILURE) })
+}
+
+/// The table of abilities, what to do about those that are not there, and the verdict.
+fn machine_text(features: &Features) -> String {
+    let found: Vec<String> = features.all().iter().map(|feature| printable(&feature.found)).collect();
+    let rows: Vec<_> = features.all().iter().zip(&found).map(|(feature, found)| row(feature, found)).collect();
+    let mut lines = Vec::new();
+    for (feature, line) in features.all().iter().zip(table::aligned(&rows)) {
+        lines.push(line);
+        let remedy = match feature.answer {
+            Answer::Yes => None,
+            Answer::No => Some(feature.ability.remedy()),
+            // What to do is not known either, until the kernel answers.
+            Answer::Unknown => Some("run heaptide with sudo, so that the kernel answers"),
+        };
+        if let Some(remedy) = remedy.filter(|_| feature.ability.need() != Need::None) {
+            lines.push(format!("      to do: {remedy}"));
+        }
+    }
+    lines.push(String::new());
+    lines.push(verdict(features));
+    lines.join("\n") + "\n"
+}
+
+fn row<'a>(feature: &Feature, found: &'a str) -> [&'a str; 5] {
+    let need = match feature.ability.need() {
+        Need::Recording => "needed:",
+        Need::Helpful => "helpful:",
+        Need::None => "not needed:",
+    };
+    [feature.ability.name(), feature.answer.word(), found, need, feature.ability.purpose()]
+}
+
+fn verdict(features: &Features) -> String {
+    if let Some(missing) = features.missing_for_recording() {
+        let text = printable(&missing.to_string());
+        let about_machine = "this machine cannot record";
+        return if text.starts_with(about_machine) { text } else { format!("{about_machine}: {text}") };
+    }
+    let unknown: Vec<_> = features.unknown_for_recording().map(|feature| feature.ability.name()).collect();
+    if unknown.is_empty() {
+        return "this machine can record".to_owned();
+    }
+    format!("nothing known stands in the way of recording; not known: {}", unknown.join(", "))
+}
+
+/// The allocators of a process, with the functions that would be traced and where they are in the file.
+fn process_text(name: &str, pid: u32, found: &[Found]) -> String {
+    let mut lines = vec![String::new(), format!("process {pid} ({name}) can be traced")];
+    for allocator in found {
+        lines.push(format!("{} ({})", allocator.display, allocator.family.name()));
+        let cells: Vec<_> = allocator
+            .functions
+            .iter()
+            .map(|function| (function.name, format!("0x{:x}", function.file_offset), function.aliases.join(", ")))
+            .collect();
+        let rows: Vec<_> = cells.iter().map(|(name, offset, aliases)| [*name, offset, aliases]).collect();
+        lines.extend(table::aligned(&rows));
+    }
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::features::Ability;
+
+    #[test]
+    fn a_machine_that_can_record_is_told_so_at_the_end() {
+        let text = machine_text(&Features::with(&[]));
+        assert!(text.ends_with("\n\nthis machine can record\n"), "{text}");
+        assert!(!text.contains("to do:"), "{text}");
+    }
+
+    #[test]
+    fn the_table_is_aligned_and_says_what_to_do() {
+        let features = Features::with(&[
+            (Ability::KernelRelease, Answer::Yes, "6.1.0"),
+            (Ability::RunTimeStatistics, Answer::Unknown, "\u{1b}odd"),
+            (Ability::CapPerfmon, Answer::No, "not held"),
+            (Ability::Tracefs, Answer::No, "not mounted"),
+        ]);
+        let text = machine_text(&features);
+        assert_eq!(text, include_str!("doctor_golden.txt"));
+    }
+
+    #[test]
+    fn what_is_not_known_is_no_verdict() {
+        let features = Features::with(&[(Ability::RingBuffer, Answer::Unknown, "?")]);
+        assert_eq!(verdict(&features), "nothing known stands in the way of recording; not known: BPF ring buffers");
+    }
+
+    #[test]
+    fn a_process_is_shown_with_its_functions_and_their_offsets() {
+        let found = allocator::discover(std::process::id()).unwrap();
+        let libc = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
+        let text = process_text("cat", 7, std::slice::from_ref(libc));
+        assert!(text.starts_with("\nprocess 7 (cat) can be traced\n/"), "{text}");
+        let malloc = libc.functions.iter().find(|function| function.name == "malloc").unwrap();
+        let line = text.lines().find(|line| line.trim_start().starts_with("malloc ")).unwrap();
+        assert!(line.ends_with(&format!("0x{:x}", malloc.file_offset)), "{line}");
+        assert!(text.contains("(glibc)\n") && text.contains("mmap64"), "{text}");
+    }
+}

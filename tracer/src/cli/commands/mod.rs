@@ -1,0 +1,20 @@
+//! What is done: one file a command.
+
+mod completions;
+mod doctor;
+mod man;
+pub mod record;
+
+use std::process::ExitCode;
+
+use super::config::Command;
+
+/// Does what is asked for.
+pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Record(recording) => record::run(*recording),
+        Command::Doctor { pid } => doctor::run(pid),
+        Command::Man => man::run(),
+        Command::Completions(shell) => completions::run(shell),
+    }
+}

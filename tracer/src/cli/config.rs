@@ -1,0 +1,198 @@
+//! What the arguments mean, checked: plain structures that the commands work from.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap_complete::Shell;
+
+use super::args::{self, DoctorArgs, RecordArgs};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Record.
+    Record(Box<Recording>),
+    /// Examine the machine, and a process.
+    Doctor {
+        /// The process.
+        pid: Option<u32>,
+    },
+    /// Write the manual page.
+    Man,
+    /// Write completions for a shell.
+    Completions(Shell),
+}
+
+/// What to record, and what to make of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// Whom to record.
+    pub targets: Targets,
+    /// How long; `None`: until interrupted, or until the last target ends. Never 0.
+    pub duration: Option<Duration>,
+    /// How often to report meanwhile; `None`: only at the end. Never 0.
+    pub interval: Option<Duration>,
+    /// Allocations of other sizes are refused.
+    pub sizes: Sizes,
+    /// Younger blocks are not shown; 0 shows all.
+    pub older: Duration,
+    /// Most stacks in the text report; at least 1.
+    pub top: usize,
+    /// Where reports go.
+    pub outputs: Outputs,
+    /// Whether children of the targets are recorded too.
+    pub follow: bool,
+    /// Most live blocks that are kept; at least 1.
+    pub max_live: u64,
+    /// Bytes of all rings together; a power of two.
+    pub ring_bytes: u64,
+    /// Rings, a power of two; `None`: as many as suit the machine.
+    pub shards: Option<u32>,
+    /// What to show besides blocks and anonymous mappings.
+    pub show: Show,
+}
+
+/// Whom to record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Targets {
+    /// Running processes, each once, in the order in which they were named.
+    Pids(Vec<u32>),
+    /// A command that heaptide starts.
+    Command {
+        /// Its name or path.
+        program: OsString,
+        /// Its arguments, without its name.
+        args: Vec<OsString>,
+    },
+}
+
+/// Sizes of allocations that are recorded, in bytes, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// The smallest.
+    pub min: u64,
+    /// The largest; not smaller than `min`.
+    pub max: u64,
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// To standard output.
+    Stdout,
+    /// To a file.
+    File(PathBuf),
+}
+
+/// Where the reports go, besides the text report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outputs {
+    /// Folded stacks.
+    pub folded: Option<Destination>,
+    /// The profile as JSON.
+    pub json: Option<Destination>,
+}
+
+impl Outputs {
+    /// Whether standard output is free for the text report: it is never mixed with a report for programs.
+    #[must_use]
+    pub fn is_text_shown(&self) -> bool {
+        ![&self.folded, &self.json].into_iter().any(|output| *output == Some(Destination::Stdout))
+    }
+}
+
+/// What to show besides blocks and anonymous mappings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show {
+    /// Mapped files.
+    pub files: bool,
+    /// Stacks of threads.
+    pub thread_stacks: bool,
+}
+
+/// Arguments that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// No size is both.
+    #[error("--min-size {min} is larger than --max-size {max}: no allocation would be recorded")]
+    Sizes {
+        /// As asked for, in bytes.
+        min: u64,
+        /// As asked for, in bytes.
+        max: u64,
+    },
+    /// Two reports in one place.
+    #[error("--folded and --json go to the same place: give at least one of them a file of its own")]
+    SameOutput,
+    /// A report to a file without a name.
+    #[error("--folded and --json expect a file's name, or - for standard output")]
+    EmptyName,
+}
+
+impl TryFrom<args::Command> for Command {
+    type Error = UsageError;
+
+    fn try_from(command: args::Command) -> Result<Self, UsageError> {
+        Ok(match command {
+            args::Command::Record(args) => Self::Record(Box::new(Recording::try_from(*args)?)),
+            args::Command::Doctor(DoctorArgs { pid }) => Self::Doctor { pid },
+            args::Command::Man => Self::Man,
+            args::Command::Completions { shell } => Self::Completions(shell),
+        })
+    }
+}
+
+impl TryFrom<RecordArgs> for Recording {
+    type Error = UsageError;
+
+    fn try_from(args: RecordArgs) -> Result<Self, UsageError> {
+        let sizes = Sizes { min: args.min_size.unwrap_or(0), max: args.max_size.unwrap_or(u64::MAX) };
+        if sizes.min > sizes.max {
+            return Err(UsageError::Sizes { min: sizes.min, max: sizes.max });
+        }
+        let outputs = Outputs { folded: args.folded, json: args.json };
+        if [&outputs.folded, &outputs.json].into_iter().flatten().any(|o| *o == Destination::File(PathBuf::new())) {
+            return Err(UsageError::EmptyName);
+        }
+        if outputs.folded.is_some() && outputs.folded == outputs.json {
+            return Err(UsageError::SameOutput);
+        }
+        Ok(Self {
+            targets: targets(args.pids, args.command),
+            duration: args.duration,
+            interval: args.interval,
+            sizes,
+            older: args.older,
+            top: args.top,
+            outputs,
+            follow: args.follow,
+            max_live: args.max_live,
+            ring_bytes: args.ring,
+            shards: args.shards,
+            show: Show {
+                files: args.show.contains(&args::Show::Files),
+                thread_stacks: args.show.contains(&args::Show::ThreadStacks),
+            },
+        })
+    }
+}
+
+/// The parser lets exactly one of the two through.
+fn targets(pids: Vec<u32>, command: Vec<OsString>) -> Targets {
+    let mut command = command.into_iter();
+    if let Some(program) = command.next() {
+        return Targets::Command { program, args: command.collect() };
+    }
+    let mut once: Vec<u32> = Vec::with_capacity(pids.len());
+    for pid in pids {
+        if !once.contains(&pid) {
+            once.push(pid);
+        }
+    }
+    Targets::Pids(once)
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;
