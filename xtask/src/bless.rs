@@ -9,6 +9,5 @@ use crate::{build, process, test};
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     build::program(workspace)?;
     test::offline(workspace, &[("HEAPTIDE_BLESS", "1")])?;
-    process::say("golden files accepted: look at them with git diff before you commit");
-    Ok(())
+    process::conclude("golden files accepted: look at them with git diff before you commit")
 }

@@ -34,10 +34,12 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     process::run(&mut record(workspace, service.pid(), &stacks))?;
     drop(service);
 
-    process::say(&format!("\nfolded stacks: {}", stacks.display()));
-    process::say("as a flame graph (cargo install inferno):");
-    process::say(&format!("  inferno-flamegraph --countname bytes --colors mem {0} > {0}.svg", stacks.display()));
-    Ok(())
+    process::conclude(&format!(
+        "\nfolded stacks: {0}\nas a flame graph (cargo install inferno):\n  \
+         inferno-flamegraph --countname bytes --colors mem {0} > {1}",
+        stacks.display(),
+        stacks.with_extension("svg").display()
+    ))
 }
 
 /// heaptide as its users call it: with sudo, unless this is root.

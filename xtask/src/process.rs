@@ -6,10 +6,15 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// Writes one line to standard error, where everything that `cargo xtask` says about its own work goes.
+/// Writes one line to standard error, where what `cargo xtask` says while it works goes.
 pub(crate) fn say(line: &str) {
     // Nobody is left to be told when standard error is gone, and the work itself can still be done.
     drop(writeln!(io::stderr(), "{line}"));
+}
+
+/// Writes a task's result to standard output, where the results of the programs that it ran went too.
+pub(crate) fn conclude(line: &str) -> Result<()> {
+    writeln!(io::stdout(), "{line}").context("cannot write to standard output")
 }
 
 /// Cargo, as it was called to run this program; its rustup toolchain stays the same through the environment.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use crate::findings::{self, Findings};
@@ -34,13 +34,13 @@ pub(crate) fn run(needs: Needs) -> Result<Toolchain> {
         Plan::Refuse(missing) => bail!("{}", advice(&missing, &findings)),
         Plan::Install(missing) => missing,
     };
-    install(&missing, findings.system).with_context(|| advice(&missing, &findings))?;
+    install(&missing, findings.system).map_err(|error| anyhow!("{error:#}; {}", advice(&missing, &findings)))?;
 
     let findings = findings::look()?;
     match plan(&findings, needs) {
         Plan::Ready(toolchain) => Ok(toolchain),
         Plan::Install(missing) | Plan::Refuse(missing) => {
-            Err(anyhow!("after the installation {}", advice(&missing, &findings)))
+            Err(anyhow!("all was installed, and yet {}", advice(&missing, &findings)))
         }
     }
 }

@@ -24,8 +24,7 @@ pub(crate) fn run(options: &Options, workspace: &Workspace) -> Result<()> {
         lint::run(workspace)?;
         build::program(workspace)?;
         offline(workspace, &[])?;
-        process::say("passed: lints, offline tests");
-        return Ok(());
+        return process::conclude("passed: lints, offline tests");
     }
 
     let toolchain = setup::run(Needs::Test)?;
@@ -37,12 +36,11 @@ pub(crate) fn run(options: &Options, workspace: &Workspace) -> Result<()> {
         offline(workspace, &[])?;
     }
     on_kernel(workspace)?;
-    process::say(if options.kernel {
+    process::conclude(if options.kernel {
         "passed: build, on-kernel tests"
     } else {
         "passed: lints, build, offline tests, on-kernel tests"
-    });
-    Ok(())
+    })
 }
 
 /// The tests that need no root, those of the documentation among them, each with `environment` besides its own.

@@ -12,7 +12,7 @@ fn fresh_debian() -> Findings {
 fn ready_debian() -> Findings {
     use Piece::{Compiler, Gcc, Gxx, Heaptrack, Library, Llvm};
     Findings {
-        linker: Some(PathBuf::from("/root/bin/bpf-linker")),
+        linker: Some(PathBuf::from("/opt/bin/bpf-linker")),
         present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack],
         ..fresh_debian()
     }
@@ -67,7 +67,7 @@ fn a_machine_with_everything_is_ready_with_the_distributions_compiler() {
         panic!("not ready");
     };
     assert_eq!(toolchain.compiler, Compiler::System);
-    assert_eq!(toolchain.linker, PathBuf::from("/root/bin/bpf-linker"));
+    assert_eq!(toolchain.linker, PathBuf::from("/opt/bin/bpf-linker"));
 }
 
 #[test]
