@@ -107,8 +107,8 @@ fn what_the_size_limits_refuse_is_counted() -> Result<()> {
 
     // What is not reported was refused, and nothing else was.
     let of_all = |number: usize| accounts[0].sites.iter().filter_map(|site| site.numbers[number]).sum::<u64>();
-    let reported =
-        sites.values().fold((0, 0), |sum, totals| (sum.0 + totals.allocated.bytes, sum.1 + totals.allocated.blocks));
+    let heap = sites.iter().filter(|((_, memory), _)| memory == "heap").map(|(_, totals)| totals.allocated);
+    let reported = heap.fold((0, 0), |sum, usage| (sum.0 + usage.bytes, sum.1 + usage.blocks));
     let refused = &profile.unknown["refused"];
     ensure!(reported.0 + refused["by_size_bytes"] == of_all(0), "{reported:?} {refused:?}");
     ensure!(reported.1 + refused["by_size"] == of_all(1), "{reported:?} {refused:?}");
