@@ -90,3 +90,27 @@ fn folded_stacks_hold_the_outstanding_bytes() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn what_the_size_limits_refuse_is_counted() -> Result<()> {
+    let mut workload = Workload::start("functions", &[])?;
+    let recording = Recording::attach(&[workload.pid()], &["--min-size", "1000", "--max-size", "200000"])?;
+    workload.go()?;
+    let accounts = workload.done()?;
+    let profile = recording.stop()?.profile;
+    let sites = profile.process(workload.pid(), 0).context("the process is not reported")?.by_site(&["by_malloc"]);
+
+    // Twenty rounds of the seven sizes within the limits.
+    let within = [1000_u64, 1032, 4096, 10_000, 65_536, 131_072, 200_000];
+    let by_malloc = sites[&("by_malloc".to_owned(), "heap".to_owned())].allocated;
+    ensure!((by_malloc.bytes, by_malloc.blocks) == (20 * within.iter().sum::<u64>(), 140), "{by_malloc:?}");
+
+    // What is not reported was refused, and nothing else was.
+    let of_all = |number: usize| accounts[0].sites.iter().filter_map(|site| site.numbers[number]).sum::<u64>();
+    let heap = sites.iter().filter(|((_, memory), _)| memory == "heap").map(|(_, totals)| totals.allocated);
+    let reported = heap.fold((0, 0), |sum, usage| (sum.0 + usage.bytes, sum.1 + usage.blocks));
+    let refused = &profile.unknown["refused"];
+    ensure!(reported.0 + refused["by_size_bytes"] == of_all(0), "{reported:?} {refused:?}");
+    ensure!(reported.1 + refused["by_size"] == of_all(1), "{reported:?} {refused:?}");
+    Ok(())
+}

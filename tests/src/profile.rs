@@ -112,10 +112,13 @@ impl Totals {
 }
 
 impl Profile {
-    /// The process `pid` while it ran its program number `generation`.
+    /// The process `pid` while it ran its program number `generation`, counted from the first one that is reported:
+    /// whether the exec by which heaptide starts a command counts, is heaptide's affair.
     #[must_use]
     pub fn process(&self, pid: u32, generation: u32) -> Option<&Process> {
-        self.processes.iter().find(|process| process.pid == pid && process.generation == generation)
+        let programs = || self.processes.iter().filter(|process| process.pid == pid);
+        let first = programs().map(|process| process.generation).min()?;
+        programs().find(|process| process.generation == first + generation)
     }
 }
 
