@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use super::page::Page;
 use super::process::title;
 use super::stack;
-use super::words::{count, human};
+use super::words::{count, human_and_exact};
 use crate::profile::{Memory, Process, Profile, Stack, Usage};
 
 /// Writes the `top` largest stacks of all processes together, as of the time `at`, which is shown as the local one.
@@ -29,9 +29,9 @@ fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTi
     }
     let sums = profile.processes.iter().map(|process| process.sums.outstanding.outstanding);
     let all = sums.fold(Usage::default(), |sum, usage| sum + usage);
-    let (short, bytes, blocks) = (human(all.bytes), count(all.bytes, "byte"), count(all.blocks, "allocation"));
+    let (bytes, blocks) = (human_and_exact(all.bytes), count(all.blocks, "allocation"));
     let doubt = if profile.unknown.is_exact() { "" } else { ", not exact" };
-    page.line(format_args!("    {short} outstanding ({bytes}) in {blocks}{doubt}"))
+    page.line(format_args!("    {bytes} in {blocks} outstanding in all{doubt}"))
 }
 
 fn largest(profile: &Profile) -> Vec<(&Process, &Stack)> {
@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(lines[0], "[12:00:01] Top 2 stacks with outstanding allocations:");
         assert_eq!(lines[1], "    300 bytes in 1 allocations from stack");
         assert_eq!(lines[3], "    10 bytes in 1 allocations from stack");
-        assert_eq!(lines[5], "    310 bytes outstanding (310 bytes) in 2 allocations");
+        assert_eq!(lines[5], "    310 bytes in 2 allocations outstanding in all");
     }
 
     #[test]

@@ -17,19 +17,18 @@ pub(super) struct Shape {
 
 struct Row {
     label: &'static str,
-    usage: Usage,
-    noun: &'static str,
-    note: &'static str,
+    bytes: u64,
+    /// What stands behind the bytes.
+    blocks: String,
 }
 
 /// Writes one line a sum.
 pub(super) fn write(page: &mut Page<'_>, sums: &ByMemory, shape: Shape) -> io::Result<()> {
     let rows = rows(sums, shape);
-    let digits = rows.iter().map(|row| row.usage.bytes.to_string().len()).max().unwrap_or(0);
-    for Row { label, usage, noun, note } in rows {
-        let (short, blocks) = (human(usage.bytes), count(usage.blocks, noun));
-        let unit = if usage.bytes == 1 { "byte" } else { "bytes" };
-        page.line(format_args!("  {label:<16}{short:>12}  {:>digits$} {unit} in {blocks}{note}", usage.bytes))?;
+    let digits = rows.iter().map(|row| row.bytes.to_string().len()).max().unwrap_or(0);
+    for Row { label, bytes, blocks } in rows {
+        let unit = if bytes == 1 { "byte" } else { "bytes" };
+        page.line(format_args!("  {label:<16}{:>12}  {bytes:>digits$} {unit}{blocks}", human(bytes)))?;
     }
     Ok(())
 }
@@ -37,32 +36,37 @@ pub(super) fn write(page: &mut Page<'_>, sums: &ByMemory, shape: Shape) -> io::R
 fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
     let ByMemory { outstanding, heap, anonymous, file, thread_stack, allocator } = sums;
     let is_used = |totals: &Totals| *totals != Totals::default();
-    let row = |label, usage, note| Row { label, usage, noun: "allocation", note };
-    let mut rows = vec![row("outstanding", outstanding.outstanding, "")];
+    let mut rows = vec![allocations("outstanding", outstanding.outstanding)];
     if is_used(anonymous) {
-        rows.push(row("  on the heap", heap.outstanding, ""));
-        rows.push(Row { noun: "mapping", ..row("  mapped itself", anonymous.outstanding, "") });
+        rows.push(allocations("  on the heap", heap.outstanding));
+        rows.push(mappings("  mapped itself", anonymous.outstanding, ""));
     }
-    let peak = if shape.peak_is_bound { "peak at most" } else { "peak" };
-    rows.push(row(peak, outstanding.peak, ", each at its own time"));
+    // The two peaks may have been at different times.
+    let Usage { bytes, blocks } = outstanding.peak;
+    let label = if shape.peak_is_bound { "peak at most" } else { "peak" };
+    rows.push(Row { label, bytes, blocks: format!("; at most {} at once", count(blocks, "allocation")) });
     if outstanding.inherited != Usage::default() {
-        rows.push(row("inherited", outstanding.inherited, ", outstanding when it was forked"));
+        rows.push(allocations("inherited", outstanding.inherited));
     }
-    rows.push(row("allocated", outstanding.allocated, ""));
-    rows.push(row("freed", outstanding.freed, ""));
-    let mapping = |label, usage, note| Row { noun: "mapping", ..row(label, usage, note) };
+    rows.push(allocations("allocated", outstanding.allocated));
+    rows.push(allocations("freed", outstanding.freed));
     if is_used(allocator) {
-        rows.push(mapping(
-            "allocator itself",
-            allocator.outstanding,
-            ", taken from the kernel to hold the heap: not added",
-        ));
+        let note = ", taken from the kernel to hold the heap: not added";
+        rows.push(mappings("allocator itself", allocator.outstanding, note));
     }
     if shape.files || is_used(file) {
-        rows.push(mapping("mapped files", file.outstanding, ": not added"));
+        rows.push(mappings("mapped files", file.outstanding, ": not added"));
     }
     if shape.thread_stacks || is_used(thread_stack) {
-        rows.push(mapping("thread stacks", thread_stack.outstanding, ": not added"));
+        rows.push(mappings("thread stacks", thread_stack.outstanding, ": not added"));
     }
     rows
+}
+
+fn allocations(label: &'static str, usage: Usage) -> Row {
+    Row { label, bytes: usage.bytes, blocks: format!(" in {}", count(usage.blocks, "allocation")) }
+}
+
+fn mappings(label: &'static str, usage: Usage, note: &str) -> Row {
+    Row { label, bytes: usage.bytes, blocks: format!(" in {}{note}", count(usage.blocks, "mapping")) }
 }

@@ -6,7 +6,7 @@ use std::io;
 use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
-use super::words::{count, duration, human};
+use super::words::{count, duration, human_and_exact};
 use super::{stack, trust};
 use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Usage};
 
@@ -114,10 +114,10 @@ fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, optio
     }
     if !rest.is_empty() {
         let hidden = rest.iter().fold(Usage::default(), |sum, stack| sum + stack.shown);
-        let (stacks, bytes) = (count(rest.len() as u64, "more stack"), count(hidden.bytes, "byte"));
-        let (short, blocks) = (human(hidden.bytes), count(hidden.blocks, "allocation"));
+        let (stacks, blocks) = (count(rest.len() as u64, "more stack"), count(hidden.blocks, "allocation"));
+        let bytes = human_and_exact(hidden.bytes);
         page.blank()?;
-        page.line(format_args!("Not shown: {stacks} with {short} ({bytes}) in {blocks}. Raise --top to see more."))?;
+        page.line(format_args!("Not shown: {stacks} with {bytes} in {blocks}. Raise --top to see more."))?;
     }
     Ok(())
 }

@@ -13,13 +13,22 @@ pub(super) fn human(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
+/// The same with the exact number: `12.4 MiB (13002342 bytes)`.
+pub(super) fn human_and_exact(bytes: u64) -> String {
+    let (short, exact) = (human(bytes), count(bytes, "byte"));
+    if short == exact { exact } else { format!("{short} ({exact})") }
+}
+
 /// `1 allocation`, `2 allocations`.
 pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A length of time: `0.52 s`, `60.0 s`, `12 min 30 s`, `3 h 20 min`.
+/// A length of time: `0.52 s`, `5 s`, `61.5 s`, `12 min 30 s`, `3 h 20 min`.
 pub(super) fn duration(seconds: f64) -> String {
+    if seconds < 100.0 && seconds.fract() == 0.0 {
+        return format!("{seconds:.0} s");
+    }
     if seconds < 10.0 {
         return format!("{seconds:.2} s");
     }
@@ -57,14 +66,25 @@ mod tests {
     }
 
     #[test]
+    fn an_exact_number_is_not_said_twice() {
+        assert_eq!([human_and_exact(550), human_and_exact(2048)], ["550 bytes", "2.0 KiB (2048 bytes)"]);
+    }
+
+    #[test]
     fn one_is_singular() {
         assert_eq!([count(0, "block"), count(1, "block"), count(2, "block")], ["0 blocks", "1 block", "2 blocks"]);
     }
 
     #[test]
     fn times_are_told_in_the_unit_that_fits() {
-        let cases =
-            [(0.0, "0.00 s"), (0.519, "0.52 s"), (60.04, "60.0 s"), (750.0, "12 min 30 s"), (12_000.0, "3 h 20 min")];
+        let cases = [
+            (0.0, "0 s"),
+            (0.519, "0.52 s"),
+            (60.0, "60 s"),
+            (61.54, "61.5 s"),
+            (750.0, "12 min 30 s"),
+            (12_000.0, "3 h 20 min"),
+        ];
         for (seconds, words) in cases {
             assert_eq!(duration(seconds), words);
         }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::*;
 use crate::process::Identity;
@@ -223,6 +224,27 @@ fn debug_information_is_found_in_a_deleted_file() {
     let _kept = mapped(&library.path("library.so"));
     fs::remove_file(library.path("library.so")).unwrap();
     assert_eq!(named(&library.frame("library.so")), Ok(("hidden", "library.c", 1)));
+}
+
+#[test]
+fn a_process_that_has_exited_still_has_names() {
+    let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // What comes back came through the library: by then it is mapped.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"x").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+    let mappings = Mappings::read(child.id()).unwrap();
+    drop(input);
+    child.wait().unwrap();
+    let own = mine();
+    let code = |mappings: &Mappings| {
+        mappings.iter().find(|each| &*each.file.name == "libc.so.6" && each.executable).unwrap().start
+    };
+    // Both have the same library, so the same functions at the same distance.
+    let mut symbolizer = Symbolizer::new();
+    let mut place = |mappings: &Mappings| symbolizer.frames(mappings, &[code(mappings) + 0x2000], true).remove(0).place;
+    assert!(place(&mappings).is_ok());
+    assert_eq!(place(&mappings), place(&own));
 }
 
 #[test]

@@ -1,0 +1,289 @@
+//! Reports of profiles made by hand, compared with the files in `tests/golden/<case>/<format>`.
+//!
+//! `HEAPTIDE_BLESS=1 cargo test -p heaptide --test golden` accepts what the reports are now; read the difference first.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its files has failed")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use heaptide::profile::{
+    Allocator, ByMemory, Cost, End, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Stack, Totals, Unknown,
+    Unnamed, Usage,
+};
+use heaptide::report::text::TextOptions;
+use heaptide::report::{folded, json, text};
+
+fn usage(bytes: u64, blocks: u64) -> Usage {
+    Usage { bytes, blocks }
+}
+
+fn totals(allocated: Usage, freed: Usage) -> Totals {
+    let outstanding = allocated - freed;
+    Totals { allocated, freed, outstanding, peak: outstanding + usage(4096, 1), ..Totals::default() }
+}
+
+fn frame(function: &str, line: u32) -> Frame {
+    let source = Some((Arc::from(format!("/build/src/{function}.c")), line));
+    Frame {
+        address: 0x5581_0000_1000 + u64::from(line),
+        module: Some("worker".into()),
+        module_address: 0x1000 + u64::from(line),
+        place: Ok(Place { function: function.into(), offset: 0x1f, source }),
+        inlined: Vec::new(),
+    }
+}
+
+fn unnamed(module: Option<&str>, reason: Unnamed) -> Frame {
+    let module_address = if module.is_some() { 0x1f3a } else { 0 };
+    Frame { module: module.map(Arc::from), module_address, place: Err(reason), ..frame("unnamed", 1) }
+}
+
+fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
+    let freed = usage(outstanding.bytes / 2, outstanding.blocks / 2);
+    Stack { memory, totals: totals(outstanding + freed, freed), shown: outstanding, truncated: false, frames }
+}
+
+fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
+    stack(Memory::Heap, usage(bytes, blocks), frames)
+}
+
+/// A process whose sums are those of its stacks.
+fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
+    let mut sums = ByMemory::default();
+    for stack in &stacks {
+        *sums.of_mut(stack.memory) += stack.totals;
+        if stack.memory.is_outstanding() {
+            sums.outstanding += stack.totals;
+        }
+    }
+    let allocator = Allocator {
+        file: "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
+        family: "glibc".to_owned(),
+        functions: ["malloc", "free", "realloc"].map(str::to_owned).to_vec(),
+    };
+    let (name, allocators) = (name.to_owned(), vec![allocator]);
+    Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, stacks }
+}
+
+fn profile(processes: Vec<Process>) -> Profile {
+    Profile {
+        schema: SCHEMA,
+        version: "0.1.0".to_owned(),
+        began_unix_seconds: 1_700_000_000.5,
+        seconds: 60.0,
+        older_than_seconds: 0.0,
+        from_start: false,
+        processes,
+        unknown: Unknown::default(),
+        cost: Cost {
+            hits: 123_456,
+            events: 120_001,
+            bpf_seconds: Some(0.25),
+            bpf_measured_share: 0.1,
+            cpu_seconds: 1.5,
+            memory_bytes: 34 << 20,
+            rings: 1,
+        },
+    }
+}
+
+/// An exact recording of one process; two of its stacks differ in a line only.
+fn exact() -> Profile {
+    let small = heap(100, 1, vec![frame("parse", 12), frame("main", 88)]);
+    let large = heap(8 << 20, 2, vec![frame("load_cache", 40), frame("main", 80)]);
+    let same = heap(28, 1, vec![frame("parse", 14), frame("main", 88)]);
+    profile(vec![process(4242, "worker", vec![small, large, same])])
+}
+
+/// A program that forks a child, which runs another program.
+fn several_processes() -> Profile {
+    let parent = process(100, "server", vec![heap(1 << 20, 10, vec![frame("serve", 7), frame("main", 1)])]);
+    let mut child = process(101, "server", vec![heap(1 << 10, 1, vec![frame("handle", 3), frame("main", 1)])]);
+    child.forked_from = Some(100);
+    child.end = Some(End::Replaced);
+    child.sums.outstanding.inherited = usage(1 << 20, 10);
+    let mut program = process(101, "gzip", vec![heap(64 << 10, 1, vec![frame("deflate", 9), frame("main", 1)])]);
+    program.generation = 1;
+    program.end = Some(End::Exited);
+    Profile { from_start: true, ..profile(vec![parent, child, program]) }
+}
+
+/// Nothing was allocated, and the kernel does not tell what the probes cost.
+fn empty() -> Profile {
+    let mut profile = profile(vec![process(1, "idle", Vec::new())]);
+    profile.cost.bpf_seconds = None;
+    profile
+}
+
+/// Whatever can be lost was lost, and no frame has a name.
+fn everything_unknown() -> Profile {
+    let frames = vec![
+        unnamed(Some("libstripped.so"), Unnamed::NoSymbol),
+        unnamed(Some("gone.so"), Unnamed::FileUnreadable),
+        unnamed(Some("text.so"), Unnamed::FileInvalid),
+        unnamed(None, Unnamed::NoModule),
+    ];
+    let cut = Stack { truncated: true, ..heap(500, 5, frames) };
+    let mut profile = profile(vec![process(7, "worker", vec![cut, heap(300, 3, Vec::new())])]);
+    profile.processes[0].allocators.clear();
+    let unknown = &mut profile.unknown;
+    (unknown.lost.allocations, unknown.lost.releases, unknown.lost.resizes) = (1, 2, 3);
+    (unknown.lost.mappings, unknown.lost.processes, unknown.lost.calls) = (4, 5, 6);
+    (unknown.refused.by_size, unknown.refused.by_size_bytes) = (7, 700);
+    (unknown.refused.live_blocks, unknown.refused.live_blocks_bytes) = (8, 800);
+    (unknown.unmatched.older_releases, unknown.unmatched.older_unmapped_bytes) = (9, 8192);
+    (unknown.unmatched.replaced_blocks, unknown.unmatched.returns, unknown.unmatched.calls) = (10, 11, 12);
+    (unknown.unmatched.results, unknown.unmatched.processes, unknown.unmatched.undecodable) = (13, 14, 15);
+    (unknown.stacks.distinct, unknown.stacks.truncated, unknown.stacks.unreadable) = (2, 1, 16);
+    (unknown.stacks.busy, unknown.stacks.lost, unknown.stacks.collisions) = (17, 18, 1);
+    profile.cost.rings = 4;
+    profile
+}
+
+/// Names that would do harm on a terminal, in a line-based file, or in JSON.
+fn weird_names() -> Profile {
+    let mut hostile = frame("\u{1b}[2J\u{1b}]0;owned\u{7}", 1);
+    hostile.module = Some("lib\u{9b}31m.so".into());
+    let names = [
+        "core::array::<impl [u8; 16]>::map",
+        "two\nlines 99",
+        "\u{202e}drawkcab",
+        "  operator new(unsigned long)  ",
+        "",
+    ];
+    let frames = [hostile].into_iter().chain(names.map(|name| frame(name, 5))).collect();
+    let mut process = process(9, "a;b c\r\nd", vec![heap(10, 1, frames)]);
+    "/tmp/\u{1b}[31mred.so".clone_into(&mut process.allocators[0].file);
+    profile(vec![process])
+}
+
+/// A call inlined into another that is inlined into a function; and code that no line stands for.
+fn inlined_frames() -> Profile {
+    let inlined = |function: &str, source| Inlined { function: function.into(), source };
+    let mut outer = frame("outer", 20);
+    outer.inlined = vec![inlined("innermost", Some(("include/inner.h".into(), 5))), inlined("middle", None)];
+    let frames = vec![frame("leaf", 2), outer, frame("main", 0)];
+    profile(vec![process(3, "inliner", vec![heap(4096, 4, frames)])])
+}
+
+/// All kinds of memory, old blocks only.
+fn all_kinds_of_memory() -> Profile {
+    let kinds = [
+        (Memory::Heap, "make", usage(3000, 3)),
+        (Memory::Anonymous, "arena", usage(8192, 1)),
+        (Memory::File, "map_index", usage(1 << 20, 1)),
+        (Memory::ThreadStack, "start_thread", usage(8 << 20, 1)),
+        (Memory::Allocator, "grow_heap", usage(132 << 10, 1)),
+    ];
+    let stacks = kinds.map(|(memory, function, held)| stack(memory, held, vec![frame(function, 4), frame("main", 2)]));
+    Profile { older_than_seconds: 5.0, ..profile(vec![process(12, "mixed", stacks.to_vec())]) }
+}
+
+/// More stacks than are shown.
+fn more_than_shown() -> Profile {
+    let of = |number: u32| {
+        let number_of_blocks = u64::from(number);
+        heap(number_of_blocks * 10, number_of_blocks, vec![frame("allocate", number), frame("main", 1)])
+    };
+    profile(vec![process(5, "many", (1..=13).map(of).collect())])
+}
+
+fn directory(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
+}
+
+/// Compares with the file, or accepts.
+fn check(case: &str, format: &str, report: &[u8]) {
+    let path = directory(case).join(format);
+    if std::env::var_os("HEAPTIDE_BLESS").is_some_and(|bless| bless == "1") {
+        fs::create_dir_all(directory(case)).unwrap();
+        fs::write(&path, report).unwrap();
+    }
+    let golden = fs::read(&path).unwrap_or_else(|error| panic!("tests/golden/{case}/{format}: {error}"));
+    let (golden, report) = (String::from_utf8_lossy(&golden), String::from_utf8_lossy(report));
+    assert!(golden == report, "tests/golden/{case}/{format} differs; it is now:\n{report}");
+}
+
+/// The same JSON in ASCII, so that a hostile name in a golden file does no harm to who reads it.
+fn ascii(json: &str) -> String {
+    let mut units = [0; 2];
+    let mut ascii = String::new();
+    for character in json.chars() {
+        if character.is_ascii() && character != '\u{7f}' {
+            ascii.push(character);
+        } else {
+            character.encode_utf16(&mut units).iter().for_each(|unit| write!(ascii, "\\u{unit:04x}").unwrap());
+        }
+    }
+    ascii
+}
+
+fn check_all(case: &str, profile: &Profile, options: TextOptions) {
+    let mut out = Vec::new();
+    text::write(&mut out, profile, &options).unwrap();
+    check(case, "text", &out);
+    out.clear();
+    folded::write(&mut out, profile).unwrap();
+    check(case, "folded", &out);
+    out.clear();
+    json::write(&mut out, profile).unwrap();
+    assert_eq!(String::from_utf8_lossy(&out).lines().count(), 1, "JSON is one line");
+    let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(value, serde_json::to_value(profile).unwrap());
+    // One line is good for programs; indented, people can read what changed.
+    check(case, "json", ascii(&format!("{value:#}\n")).as_bytes());
+}
+
+#[test]
+fn an_exact_profile_says_so() {
+    check_all("exact", &exact(), TextOptions::default());
+}
+
+#[test]
+fn several_processes_have_sums_of_their_own_and_together() {
+    check_all("several_processes", &several_processes(), TextOptions::default());
+}
+
+#[test]
+fn nothing_outstanding_is_a_result() {
+    check_all("empty", &empty(), TextOptions::default());
+}
+
+#[test]
+fn no_process_is_a_result() {
+    check_all("no_process", &profile(Vec::new()), TextOptions::default());
+}
+
+#[test]
+fn everything_unknown_is_said() {
+    check_all("everything_unknown", &everything_unknown(), TextOptions::default());
+}
+
+#[test]
+fn weird_names_do_no_harm() {
+    check_all("weird_names", &weird_names(), TextOptions::default());
+}
+
+#[test]
+fn inlined_frames_are_marked() {
+    check_all("inlined_frames", &inlined_frames(), TextOptions::default());
+}
+
+#[test]
+fn other_kinds_of_memory_stay_apart() {
+    check_all("all_kinds_of_memory", &all_kinds_of_memory(), TextOptions::default());
+}
+
+#[test]
+fn files_and_thread_stacks_are_shown_when_asked_for() {
+    let options = TextOptions { show_files: true, show_thread_stacks: true, ..TextOptions::default() };
+    check_all("all_kinds_of_memory_shown", &all_kinds_of_memory(), options);
+}
+
+#[test]
+fn stacks_that_are_not_shown_are_counted() {
+    check_all("more_than_shown", &more_than_shown(), TextOptions { top: 3, ..TextOptions::default() });
+}
