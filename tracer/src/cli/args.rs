@@ -1,6 +1,7 @@
 //! What was typed. Each value is read by itself here; [`super::config`] says what they mean together.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, ArgGroup, Parser, Subcommand, ValueEnum};
@@ -74,6 +75,22 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Becomes a command when heaptide says so: how heaptide starts the commands that it records.
+    #[command(hide = true)]
+    Launch(LaunchArgs),
+}
+
+/// What heaptide tells the launcher that it starts.
+#[derive(Debug, clap::Args)]
+pub struct LaunchArgs {
+    /// Where heaptide listens.
+    pub socket: PathBuf,
+    /// Files that the command sees private copies of.
+    #[arg(long)]
+    pub private: Vec<PathBuf>,
+    /// The command and its arguments.
+    #[arg(last = true, required = true)]
+    pub command: Vec<OsString>,
 }
 
 /// What to record, and what to make of it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap_complete::Shell;
 
-use super::args::{self, DoctorArgs, RecordArgs};
+use super::args::{self, DoctorArgs, LaunchArgs, RecordArgs};
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,15 @@ pub enum Command {
     Man,
     /// Write completions for a shell.
     Completions(Shell),
+    /// Become a command.
+    Launch {
+        /// Where heaptide listens.
+        socket: PathBuf,
+        /// Files that the command sees private copies of.
+        private: Vec<PathBuf>,
+        /// The command and its arguments.
+        command: Vec<OsString>,
+    },
 }
 
 /// What to record, and what to make of it.
@@ -139,6 +148,7 @@ impl TryFrom<args::Command> for Command {
             args::Command::Doctor(DoctorArgs { pid }) => Self::Doctor { pid },
             args::Command::Man => Self::Man,
             args::Command::Completions { shell } => Self::Completions(shell),
+            args::Command::Launch(LaunchArgs { socket, private, command }) => Self::Launch { socket, private, command },
         })
     }
 }

@@ -23,6 +23,7 @@ pub use attach::{Probes, Scope};
 pub use bill::{Bill, WINDOW as BILL_WINDOW};
 pub use counters::Counters;
 pub use error::{AttachError, LoadError};
+pub use features::Features;
 pub use launched::{Launched, Mapped};
 pub use object::is_built_in;
 pub use offsets::{OffsetError, Offsets};

@@ -7,7 +7,8 @@ pub mod record;
 
 use std::process::ExitCode;
 
-use super::config::Command;
+use super::{config::Command, exit};
+use crate::process::launcher;
 
 /// Does what is asked for.
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
@@ -16,5 +17,9 @@ pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Doctor { pid } => doctor::run(pid),
         Command::Man => man::run(),
         Command::Completions(shell) => completions::run(shell),
+        Command::Launch { socket, private, command } => {
+            launcher(&socket, &private, &command)?;
+            Ok(ExitCode::from(exit::FAILURE))
+        }
     }
 }

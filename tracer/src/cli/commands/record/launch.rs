@@ -25,8 +25,8 @@ pub(super) async fn launch(
     args: &[OsString],
     follow: bool,
 ) -> anyhow::Result<Child> {
-    let path = find_program(program, env::var_os("PATH").as_deref())
-        .map_err(|reason| CommandError::new(program, reason))?;
+    let path =
+        find_program(program, env::var_os("PATH").as_deref()).map_err(|reason| CommandError::new(program, reason))?;
     let (files, found) = allocators(&path)?;
     let command: Vec<OsString> = std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect();
     let (launch, is_private) = prepare(&command, if follow { &files } else { &[] }).await?;

@@ -9,7 +9,10 @@ mod watch;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use tokio::process::Child;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    process::Child,
+};
 
 use self::{report::Reports, signals::Signals, status::StatusLine, watch::Watch};
 use crate::{
@@ -43,6 +46,7 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     }
     let signals = Signals::catch()?;
     let mut session = Session::new(config(recording))?;
+    hear_diagnostics(&mut session)?;
     let mut command = None;
     if let Targets::Command { program, args } = &recording.targets {
         command = Some(launch::launch(&mut session, program, args, recording.follow).await?);
@@ -123,6 +127,22 @@ fn shards_for_this_machine() -> u32 {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let rings = u32::try_from(cpus / CPUS_PER_RING).unwrap_or(MAX_RINGS).clamp(1, MAX_RINGS);
     1 << rings.ilog2()
+}
+
+/// Hands what the kernel part has to say to the log, until the end.
+fn hear_diagnostics(session: &mut Session) -> anyhow::Result<()> {
+    if log_level() == 0 {
+        return Ok(());
+    }
+    let Some(diagnostics) = session.diagnostics() else { return Ok(()) };
+    let mut diagnostics = AsyncFd::with_interest(diagnostics, Interest::READABLE)?;
+    tokio::spawn(async move {
+        while let Ok(mut guard) = diagnostics.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
+    });
+    Ok(())
 }
 
 /// The kernel part speaks only to those who asked (`-v`): even an unread word costs the target.

@@ -13,12 +13,7 @@ use tokio::{
 };
 
 use super::{announce, report::print_interim, signals::Signals, status::StatusLine};
-use crate::{
-    cli::config::Recording,
-    kernel::BILL_WINDOW,
-    pipeline::Session,
-    process::Target,
-};
+use crate::{cli::config::Recording, kernel::BILL_WINDOW, pipeline::Session, process::Target};
 
 /// How often mappings are read again, and the bill is measured.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
