@@ -1,7 +1,8 @@
 //! Where the kernel keeps the few fields that the kernel part reads, from the kernel's own type information (BTF).
 
-use btf_rs::{Btf, Type};
-use thiserror::Error;
+use std::{fs, io};
+
+use btfparse::{Error, ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
 
 /// Where the kernel publishes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -20,15 +21,16 @@ pub struct Offsets {
 }
 
 /// Why the offsets are not known.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum OffsetError {
-    /// The type information cannot be read.
-    #[error(
-        "the kernel's type information cannot be read from {BTF_PATH}: {0}; a kernel built with CONFIG_DEBUG_INFO_BTF has it"
-    )]
-    Unreadable(btf_rs::Error),
+    /// The kernel publishes no types.
+    #[error("cannot read {BTF_PATH}: {0} (a kernel built with CONFIG_DEBUG_INFO_BTF has it)")]
+    Unreadable(#[source] io::Error),
+    /// The types are of a form that is not known.
+    #[error("cannot understand the kernel's type information in {BTF_PATH}: {0}")]
+    Malformed(String),
     /// A field is missing.
-    #[error("this kernel's `{structure}` has no field `{field}`; heaptide does not know this kernel yet")]
+    #[error("this kernel's `{structure}` has no field `{field}`: heaptide does not know this kernel yet")]
     Missing {
         /// The structure.
         structure: &'static str,
@@ -40,41 +42,43 @@ pub enum OffsetError {
 impl Offsets {
     /// Of the running kernel.
     pub fn of_running_kernel() -> Result<Self, OffsetError> {
-        let btf = Btf::from_file(BTF_PATH).map_err(OffsetError::Unreadable)?;
-        let task = |field| offset(&btf, "task_struct", field);
+        Self::read(&fs::read(BTF_PATH).map_err(OffsetError::Unreadable)?)
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, OffsetError> {
+        let types =
+            TypeInformation::new(&Bytes(bytes)).map_err(|error| OffsetError::Malformed(format!("{error:?}")))?;
+        let find = |structure, field| offset(&types, structure, field).ok_or(OffsetError::Missing { structure, field });
         Ok(Self {
-            task_tgid: task("tgid")?,
-            task_mm: task("mm")?,
-            task_signal: task("signal")?,
-            signal_live: offset(&btf, "signal_struct", "live")?,
+            task_tgid: find("task_struct", "tgid")?,
+            task_mm: find("task_struct", "mm")?,
+            task_signal: find("task_struct", "signal")?,
+            signal_live: find("signal_struct", "live")?,
         })
     }
 }
 
-fn offset(btf: &Btf, structure: &'static str, field: &'static str) -> Result<u32, OffsetError> {
-    let types = btf.resolve_types_by_name(structure).unwrap_or_default();
-    types
-        .iter()
-        .find_map(|found| if let Type::Struct(members) = found { bit_offset(btf, members, field) } else { None })
-        .map(|bits| bits / 8)
-        .ok_or(OffsetError::Missing { structure, field })
+/// The types' bytes, for their reader.
+struct Bytes<'a>(&'a [u8]);
+
+impl Readable for Bytes<'_> {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..));
+        let found = rest.and_then(|rest| rest.get(..buffer.len()));
+        let found = found.ok_or_else(|| Error::new(ErrorKind::EOF, "the types end early"))?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
 }
 
-/// Looks into members without a name as well: kernels with a randomised layout keep the fields in one.
-fn bit_offset(btf: &Btf, members: &btf_rs::Struct, field: &str) -> Option<u32> {
-    members.members.iter().find_map(|member| {
-        let name = btf.resolve_name(member).unwrap_or_default();
-        if name == field {
-            return Some(member.bit_offset());
-        }
-        if !name.is_empty() {
-            return None;
-        }
-        match btf.resolve_chained_type(member).ok()? {
-            Type::Struct(inner) | Type::Union(inner) => Some(member.bit_offset() + bit_offset(btf, &inner, field)?),
-            _ => None,
-        }
-    })
+fn offset(types: &TypeInformation, structure: &str, field: &str) -> Option<u32> {
+    // Other kinds of types may bear the same name.
+    let candidates = types.get().iter().filter(|(_, found)| matches!(found, TypeVariant::Struct(_)));
+    let id = candidates.map(|(&id, _)| id).find(|&id| types.name_of(id).as_deref() == Some(structure))?;
+    match types.offset_of(id, field).ok()?.1 {
+        Offset::ByteOffset(bytes) => Some(bytes),
+        Offset::BitOffsetAndSize(..) => None,
+    }
 }
 
 #[cfg(test)]
@@ -82,8 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_offset_of_no_known_structure_is_named_in_the_error() {
-        let error = OffsetError::Missing { structure: "task_struct", field: "tgid" };
-        assert!(error.to_string().contains("`task_struct` has no field `tgid`"));
+    fn bytes_that_are_no_type_information_are_an_error() {
+        assert!(matches!(Offsets::read(b"not BTF at all"), Err(OffsetError::Malformed(_))));
     }
 }

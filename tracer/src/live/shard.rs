@@ -58,7 +58,7 @@ pub enum Notice {
 
 enum State {
     Open(Box<Account>),
-    Closed(AccountSummary),
+    Closed(Box<AccountSummary>),
 }
 
 /// The accounts that one ring tells of.
@@ -100,31 +100,31 @@ impl Shard {
         self.add(account);
     }
 
-    /// Applies an event, or counts that there was none in what the ring held.
-    pub fn apply<E>(&mut self, event: Result<Event<'_>, E>) -> Option<Notice> {
+    /// Applies an event; gives what others must know of it.
+    pub fn apply(&mut self, event: &Event<'_>) -> Option<Notice> {
         self.events += 1;
         match event {
-            Ok(Event::Allocation(record)) => self.with(&record.head, |account, tally| account.allocate(&record, tally)),
-            Ok(Event::Release(record)) => {
+            Event::Allocation(record) => self.with(&record.head, |account, tally| account.allocate(record, tally)),
+            Event::Release(record) => {
                 self.with(&record.head, |account, tally| account.release(record.address, tally));
             }
-            Ok(Event::ResizeBegin(record)) => {
+            Event::ResizeBegin(record) => {
                 self.with(&record.head, |account, tally| account.begin_resize(&record.head, record.address, tally));
             }
-            Ok(Event::ResizeEnd(record)) => self.with(&record.head, |account, tally| {
+            Event::ResizeEnd(record) => self.with(&record.head, |account, tally| {
                 let succeeded = record.head.flags & flag::SUCCEEDED != 0;
                 account.end_resize(&record.head, record.address, succeeded, tally);
             }),
-            Ok(Event::Map(record)) => self.with(&record.head, |account, tally| account.map(&record, tally)),
-            Ok(Event::UnmapBegin(record) | Event::RemapBegin(record)) => {
-                self.with(&record.head, |account, tally| account.begin_unmap(&record, tally));
+            Event::Map(record) => self.with(&record.head, |account, tally| account.map(record, tally)),
+            Event::UnmapBegin(record) | Event::RemapBegin(record) => {
+                self.with(&record.head, |account, tally| account.begin_unmap(record, tally));
             }
-            Ok(Event::UnmapEnd(record)) => {
+            Event::UnmapEnd(record) => {
                 self.with(&record.head, |account, tally| account.end_unmap(&record.head, tally));
             }
-            Ok(Event::RemapEnd(record)) => self.with(&record.head, |account, tally| account.end_remap(&record, tally)),
-            Ok(Event::Break(record)) => self.with(&record.head, |account, _| account.move_break(&record)),
-            Ok(Event::Stack(record, frames)) => {
+            Event::RemapEnd(record) => self.with(&record.head, |account, tally| account.end_remap(record, tally)),
+            Event::Break(record) => self.with(&record.head, |account, _| account.move_break(record)),
+            Event::Stack(record, frames) => {
                 return Some(Notice::Stack {
                     pid: record.head.pid,
                     id: record.id,
@@ -132,12 +132,17 @@ impl Shard {
                     truncated: record.head.flags & flag::TRUNCATED != 0,
                 });
             }
-            Ok(Event::Fork(record)) => return self.fork(&record),
-            Ok(Event::Exec(head)) => return self.exec(&head),
-            Ok(Event::Exit(head)) => return self.exit(&head),
-            Err(_) => self.tally.unmatched.undecodable += 1,
+            Event::Fork(record) => return self.fork(record),
+            Event::Exec(head) => return self.exec(head),
+            Event::Exit(head) => return self.exit(head),
         }
         None
+    }
+
+    /// Counts a record that is no event.
+    pub const fn skip(&mut self) {
+        self.events += 1;
+        self.tally.unmatched.undecodable += 1;
     }
 
     /// Outstanding bytes of all processes that run.
@@ -156,7 +161,7 @@ impl Shard {
     pub fn summary(&self, now: Moment) -> Summary {
         let accounts = self.accounts.iter().map(|state| match state {
             State::Open(account) => account.summary(now, self.older, None),
-            State::Closed(summary) => summary.clone(),
+            State::Closed(summary) => (**summary).clone(),
         });
         Summary {
             accounts: accounts.collect(),
@@ -236,7 +241,7 @@ impl Shard {
         let State::Open(account) = &mut self.accounts[index] else { return };
         let summary = account.summary(Moment::from_nanoseconds(head.time), self.older, Some(end));
         account.close(&mut self.tally);
-        self.accounts[index] = State::Closed(summary);
+        self.accounts[index] = State::Closed(Box::new(summary));
     }
 
     fn add(&mut self, account: Account) {

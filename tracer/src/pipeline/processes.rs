@@ -169,7 +169,7 @@ impl Processes {
                     }
                 }
                 Mapped::Lost(count) => {
-                    log::warn!("{count} mappings of launched programs were lost; some names will be")
+                    log::warn!("{count} mappings of launched programs were lost; some names will be unknown");
                 }
             }
         }

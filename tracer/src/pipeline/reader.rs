@@ -140,7 +140,8 @@ impl Loop {
     fn read(&mut self) -> usize {
         let Self { ring, shard, is_first, notices, .. } = self;
         let read = ring.drain(BATCH, |record| {
-            if let Some(notice) = shard.apply(decode(record))
+            let Ok(event) = decode(record) else { return shard.skip() };
+            if let Some(notice) = shard.apply(&event)
                 && (*is_first || matches!(notice, Notice::Stack { .. }))
             {
                 // The session may have gone.

@@ -141,12 +141,13 @@ pub fn launcher(socket: &Path, private: &[PathBuf], command: &[OsString]) -> io:
     stream.write_all(&error.raw_os_error().unwrap_or(0).to_ne_bytes())
 }
 
+const NONE: Option<&str> = None;
+
 /// Puts a copy of each file in its place, for this process and its children alone.
 fn make_private(directory: &Path, files: &[PathBuf]) -> io::Result<()> {
     if files.is_empty() {
         return Ok(());
     }
-    const NONE: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
     // What the host mounts later still arrives here; nothing goes back.
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_SLAVE, NONE)?;

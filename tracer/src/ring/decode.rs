@@ -162,8 +162,7 @@ mod tests {
         head.frames = 3;
         let stack = Stack { head, id: 9 };
         assert_eq!(decode(stack.as_bytes()), Err(Undecodable::TooShort { found: 32 }));
-        let mut head = head;
-        head.frames = u32::MAX;
+        let head = Head { frames: u32::MAX, ..head };
         assert_eq!(decode(Stack { head, id: 9 }.as_bytes()), Err(Undecodable::TooDeep(u32::MAX)));
     }
 

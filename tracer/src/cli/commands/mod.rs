@@ -13,7 +13,7 @@ use crate::process::launcher;
 /// Does what is asked for.
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Record(recording) => record::run(*recording),
+        Command::Record(recording) => record::run(&recording),
         Command::Doctor { pid } => doctor::run(pid),
         Command::Man => man::run(),
         Command::Completions(shell) => completions::run(shell),

@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use aya::Btf;
 use aya::maps::MapType;
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{
     BpfHelper, Stats, SyscallError, enable_stats, is_helper_supported, is_map_supported, is_program_supported,
 };
-use btf_rs::Btf;
+use aya_obj::btf::BtfKind;
 use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
@@ -93,11 +94,11 @@ fn btf() -> Asked {
 }
 
 fn btf_tracepoints() -> Asked {
-    let btf = match Btf::from_file(BTF) {
+    let btf = match Btf::from_sys_fs() {
         Ok(btf) => btf,
         Err(error) => return unknown(cause(&error)),
     };
-    let missing = TRACEPOINTS.into_iter().find(|name| btf.resolve_ids_by_name(name).map_or(true, |ids| ids.is_empty()));
+    let missing = TRACEPOINTS.into_iter().find(|name| btf.id_by_type_name_kind(name, BtfKind::Typedef).is_err());
     missing.map_or_else(|| yes(""), |name| no(format!("no {name}")))
 }
 

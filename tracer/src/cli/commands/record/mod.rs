@@ -6,13 +6,14 @@ mod signals;
 mod status;
 mod watch;
 
-use std::process::ExitCode;
+use std::{os::fd::AsFd, process::ExitCode};
 
 use anyhow::{Context, bail};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    process::Child,
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
 };
+use tokio::process::Child;
 
 use self::{report::Reports, signals::Signals, status::StatusLine, watch::Watch};
 use crate::{
@@ -32,9 +33,9 @@ const CPUS_PER_RING: usize = 8;
 const MAX_RINGS: u32 = 8;
 
 /// Records, and reports.
-pub fn run(recording: Recording) -> anyhow::Result<ExitCode> {
+pub fn run(recording: &Recording) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(record(&recording))
+    runtime.block_on(record(recording))
 }
 
 async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
@@ -129,19 +130,25 @@ fn shards_for_this_machine() -> u32 {
     1 << rings.ilog2()
 }
 
-/// Hands what the kernel part has to say to the log, until the end.
+/// Hands what the kernel part has to say to the log, on a thread of its own, until the end.
 fn hear_diagnostics(session: &mut Session) -> anyhow::Result<()> {
     if log_level() == 0 {
         return Ok(());
     }
-    let Some(diagnostics) = session.diagnostics() else { return Ok(()) };
-    let mut diagnostics = AsyncFd::with_interest(diagnostics, Interest::READABLE)?;
-    tokio::spawn(async move {
-        while let Ok(mut guard) = diagnostics.readable_mut().await {
-            guard.get_inner_mut().flush();
-            guard.clear_ready();
+    let Some(mut diagnostics) = session.diagnostics() else { return Ok(()) };
+    std::thread::Builder::new().name("diagnostics".to_owned()).spawn(move || {
+        loop {
+            let mut readable = [PollFd::new(diagnostics.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut readable, PollTimeout::NONE) {
+                Ok(_) => diagnostics.flush(),
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    log::warn!("the kernel part can no longer be heard: {error}");
+                    return;
+                }
+            }
         }
-    });
+    })?;
     Ok(())
 }
 

@@ -29,7 +29,7 @@ impl Signals {
     /// Waits for the first.
     pub(super) async fn first(&mut self) {
         if self.0.recv().await.is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

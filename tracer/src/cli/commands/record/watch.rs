@@ -38,7 +38,7 @@ impl Watch<'_> {
     /// ended.
     pub(super) async fn until_the_end(mut self, mut signals: Signals) -> anyhow::Result<Option<ExitStatus>> {
         let deadline = self.recording.duration.map(|duration| Instant::now() + duration);
-        let mut reports = self.recording.interval.map(|period| every(period));
+        let mut reports = self.recording.interval.map(every);
         let mut housekeeping = every(HOUSEKEEPING);
         let mut status = every(STATUS);
         let mut look = every(LOOK);
