@@ -1,10 +1,10 @@
 //! Probes on the functions that discovery found.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, thread::JoinHandle};
 
 use aya::programs::{
     UProbe,
-    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
+    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeLinkId, UProbeScope},
 };
 
 use super::{AttachError, Kernel};
@@ -28,6 +28,19 @@ pub struct Probes {
     pub probes: usize,
 }
 
+/// The probes that are being taken out; dropping the value waits until the last one is.
+#[must_use]
+pub struct Detaching(Option<JoinHandle<()>>);
+
+impl Drop for Detaching {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // A panic there has been reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// A probe that can be taken out again.
 pub(super) struct Link {
     program: &'static str,
@@ -41,7 +54,7 @@ impl Kernel {
     /// Attaches a probe to each function of `found`.
     pub fn attach(&mut self, found: &Found, scope: Scope) -> Result<Probes, AttachError> {
         let mut probes = Probes::default();
-        for function in &found.functions {
+        for function in in_order(found) {
             for &program in programs_of(function.role) {
                 let link = self.attach_one(found, function, program, scope)?;
                 self.attached.entry(owner(scope)).or_default().push(link);
@@ -52,14 +65,28 @@ impl Kernel {
         Ok(probes)
     }
 
-    /// Takes out the probes of a process that has ended.
+    /// Takes out the probes of a process that has ended, without waiting for it: see [`Detaching`].
     pub fn detach(&mut self, pid: u32) {
-        for Link { program, id } in self.attached.remove(&pid).unwrap_or_default() {
-            let detached = self.bpf.program_mut(program).and_then(|program| <&mut UProbe>::try_from(program).ok());
-            if let Some(Err(error)) = detached.map(|program| program.detach(id)) {
-                log::info!("a probe of process {pid} was gone already: {error}");
-            }
+        let links = self.attached.remove(&pid).unwrap_or_default();
+        let links: Vec<UProbeLink> = links
+            .into_iter()
+            .filter_map(|Link { program, id }| {
+                let program: &mut UProbe = self.bpf.program_mut(program)?.try_into().ok()?;
+                program.take_link(id).ok()
+            })
+            .collect();
+        // Where no thread can be started, the closure and with it the probes are dropped here.
+        if let Err(error) = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links)) {
+            log::info!("no thread could be started to take out probes: {error}");
         }
+    }
+
+    /// Takes out everything on a thread of its own. The kernel is sure that no CPU is in a probe only after some 100 ms a
+    /// probe, one after the other; a report need not wait for that.
+    #[must_use]
+    pub fn detach_all(self) -> Detaching {
+        // Where no thread can be started, the closure and with it the kernel part is dropped here.
+        Detaching(std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(self)).ok())
     }
 
     fn attach_one(
@@ -90,6 +117,14 @@ impl Kernel {
         })?;
         Ok(Link { program, id })
     }
+}
+
+/// Releases first, then as they are listed, `malloc` first. Probes go out in the order in which they came in, so those
+/// that the target hits most often are gone soonest.
+fn in_order(found: &Found) -> impl Iterator<Item = &FoundFunction> {
+    let (releases, others): (Vec<_>, Vec<_>) =
+        found.functions.iter().partition(|function| function.role == Role::Release);
+    releases.into_iter().chain(others)
 }
 
 const fn owner(scope: Scope) -> u32 {

@@ -19,7 +19,7 @@ use aya::{
 };
 use heaptide_common::Settings;
 
-pub use attach::{Probes, Scope};
+pub use attach::{Detaching, Probes, Scope};
 pub use bill::{Bill, WINDOW as BILL_WINDOW};
 pub use counters::Counters;
 pub use error::{AttachError, LoadError};

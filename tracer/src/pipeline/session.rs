@@ -18,7 +18,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{assemble, processes::Processes, reader::Reader};
 use crate::{
     allocator::{DiscoverError, Found, discover},
-    kernel::{AttachError, Bill, Counters, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope},
+    kernel::{
+        AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
+    },
     live::{Key, Limits, Notice, Shard, Start, Summary},
     profile::{self, Cost, Profile},
     stacks::StackStore,
@@ -305,16 +307,17 @@ impl Session {
         Ok(self.known.profile(&self.config, summary, &Closing::of(self, counters), most))
     }
 
-    /// Takes the probes out, reads what is left, and gives the finished profile.
-    pub fn finish(mut self) -> Result<Profile, SessionError> {
+    /// Takes the probes out, reads what is left, and gives the finished profile. The last probe is out when the second
+    /// value is dropped.
+    pub fn finish(mut self) -> Result<(Profile, Detaching), SessionError> {
         self.kernel.stop()?;
         self.known.processes.refresh();
         self.close_bill();
         let counters = self.kernel.counters()?;
         let closing = Closing::of(&self, counters);
         let Self { config, kernel, readers, mut notices, sender, mut known, .. } = self;
-        // The target gets its speed back before anything else is done; what a probe was writing is in the rings then.
-        drop(kernel);
+        // The target gets its speed back before anything else is done.
+        let detaching = kernel.detach_all();
         let mut summary = Summary::default();
         for reader in readers {
             summary.merge(reader.finish().ok_or(SessionError::ThreadDied)?);
@@ -324,7 +327,7 @@ impl Session {
             known.take_last(notice);
         }
         known.processes.refresh();
-        Ok(known.profile(&config, summary, &closing, usize::MAX))
+        Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
     }
 
     fn begin(&mut self, pid: u32, start: Start) -> Result<Key, SessionError> {

@@ -47,6 +47,8 @@ pub(super) async fn launch(
 fn allocators(program: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
     let (mut files, mut found, mut searched) = (Vec::new(), Vec::new(), Vec::new());
     for library in program_libraries(program)? {
+        // By the name that the process will have it mapped under, links resolved.
+        let library = library.canonicalize().unwrap_or(library);
         match discover_file(&library)? {
             Some(allocator) => {
                 files.push(library);

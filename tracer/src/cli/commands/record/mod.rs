@@ -57,8 +57,10 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     let status = StatusLine::new();
     let watched = Watch { session: &mut session, recording, command: command.as_mut(), targets: &targets, status };
     let exited = watched.until_the_end(signals).await?;
-    let profile = session.finish()?;
+    let (profile, detaching) = session.finish()?;
     reports.write(&profile, recording)?;
+    // The exit of heaptide says that nothing is left attached.
+    drop(detaching);
     match (exited, command) {
         (Some(status), _) => Ok(exit::of_command(status)),
         (None, Some(command)) => outlast(command).await,
