@@ -83,7 +83,6 @@ impl Kernel {
 
     /// Takes out everything on a thread of its own. The kernel is sure that no CPU is in a probe only after some 100 ms a
     /// probe, one after the other; a report need not wait for that.
-    #[must_use]
     pub fn detach_all(self) -> Detaching {
         // Where no thread can be started, the closure and with it the kernel part is dropped here.
         Detaching(std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(self)).ok())

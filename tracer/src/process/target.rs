@@ -53,7 +53,7 @@ pub enum TargetError {
         pid: u32,
     },
     /// A thread of the kernel: it has no memory of its own.
-    #[error("process {pid} ({name}) is a thread of the kernel, without memory of its own (name another process)")]
+    #[error("process {pid} ({name}) is a kernel thread, without memory of its own (name another process)")]
     KernelThread {
         /// Its id.
         pid: u32,
