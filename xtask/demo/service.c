@@ -16,7 +16,7 @@
 enum {
     REQUESTS_A_TICK = 20,
     TICK_MS = 1,
-    CACHE_SLOTS = 256,
+    CACHE_SLOTS = 64,
     PAGES = 1024,
     PAGE_BYTES = 4096,
     HEADER_BYTES = 480,

@@ -85,7 +85,8 @@ fn write_head(page: &mut Page<'_>, profile: &Profile) -> io::Result<()> {
 
 fn write_allocators(page: &mut Page<'_>, allocators: &[Allocator]) -> io::Result<()> {
     for Allocator { file, family, functions } in allocators {
-        page.line(format_args!("  allocator {family}, {file}: {}", functions.join(", ")))?;
+        let functions = count(functions.len() as u64, "function");
+        page.line(format_args!("  {functions} of {family} traced in {file}"))?;
     }
     if allocators.is_empty() {
         page.line(format_args!("  no allocator was found: only mapped memory is known"))?;

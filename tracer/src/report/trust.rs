@@ -74,7 +74,7 @@ fn missing(unknown: &Unknown) -> Vec<Line> {
             ..line(
                 refused.live_blocks,
                 "allocation",
-                "not kept, the table of live blocks was full: missing above. Raise its limit, or leave out small blocks.",
+                "not kept, the table of live blocks was full: missing above. Raise --max-live, or leave out small blocks (--min-size).",
             )
         },
         line(
