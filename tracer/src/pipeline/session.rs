@@ -108,6 +108,8 @@ pub struct Session {
 /// What names are made of.
 struct Knowledge {
     processes: Processes,
+    /// The launched process, and its program's allocators.
+    launched: Option<(u32, Vec<Found>)>,
     store: StackStore,
     symbolizer: Symbolizer,
     reread: Instant,
@@ -122,8 +124,6 @@ struct Probed {
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
     wanted: FxHashMap<u32, Instant>,
-    /// The launched program's allocators.
-    planned: Vec<Found>,
 }
 
 impl Session {
@@ -145,6 +145,7 @@ impl Session {
             sender,
             known: Knowledge {
                 processes: Processes::default(),
+                launched: None,
                 store: StackStore::default(),
                 symbolizer: Symbolizer::new(),
                 reread: Instant::now(),
@@ -182,11 +183,11 @@ impl Session {
                 let probes = self.kernel.attach(found, Scope::Everyone)?;
                 attached.files.push((file_name(found), probes));
             }
-            self.probed.planned = found;
+            self.known.launched = Some((pid, found));
             return Ok(attached);
         }
         let attached = self.attach_found(key, &found)?;
-        self.probed.planned = found;
+        self.known.launched = Some((pid, found));
         Ok(attached)
     }
 
@@ -209,30 +210,21 @@ impl Session {
     /// Takes in a notice; gives what was attached because of it.
     pub fn take_in(&mut self, notice: Notice) -> Option<Attached> {
         match notice {
-            Notice::Stack { pid, id, frames, truncated } => {
+            Notice::Stack { pid, ref frames, .. } => {
                 let unknown = frames.iter().any(|&address| !self.known.processes.is_mapped(pid, address));
                 if unknown && self.known.reread.elapsed() > REREAD {
                     self.known.processes.refresh();
                     self.known.reread = Instant::now();
                 }
-                self.known.store.insert(id, &frames, truncated);
+                self.known.take_in(notice);
                 None
             }
-            Notice::Forked { parent, child } => {
-                self.known.processes.forked(parent, child);
-                self.want(child.pid)
-            }
-            Notice::Program(key) => {
-                self.known.processes.program(key);
-                if key.generation == 0 && self.from_start {
-                    for found in &self.probed.planned {
-                        self.known.processes.traced(key, found);
-                    }
-                }
+            Notice::Forked { child: key, .. } | Notice::Program(key) => {
+                self.known.take_in(notice);
                 self.want(key.pid)
             }
             Notice::Exited(pid) => {
-                self.known.processes.exited(pid);
+                self.known.take_in(notice);
                 self.kernel.detach(pid);
                 self.probed.by_process.remove(&pid);
                 self.probed.wanted.remove(&pid);
@@ -324,7 +316,7 @@ impl Session {
         }
         drop(sender);
         while let Ok(notice) = notices.try_recv() {
-            known.take_last(notice);
+            known.take_in(notice);
         }
         known.processes.refresh();
         Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
@@ -399,12 +391,18 @@ impl Closing {
 }
 
 impl Knowledge {
-    /// Takes in what was told after the end.
-    fn take_last(&mut self, notice: Notice) {
+    fn take_in(&mut self, notice: Notice) {
         match notice {
             Notice::Stack { id, frames, truncated, .. } => self.store.insert(id, &frames, truncated),
             Notice::Forked { parent, child } => self.processes.forked(parent, child),
-            Notice::Program(key) => self.processes.program(key),
+            Notice::Program(key) => {
+                self.processes.program(key);
+                if let Some((pid, found)) = &self.launched
+                    && key == (Key { pid: *pid, generation: 0 })
+                {
+                    found.iter().for_each(|found| self.processes.traced(key, found));
+                }
+            }
             Notice::Exited(pid) => self.processes.exited(pid),
         }
     }
