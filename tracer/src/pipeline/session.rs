@@ -400,7 +400,9 @@ impl Knowledge {
                 if let Some((pid, found)) = &self.launched
                     && key == (Key { pid: *pid, generation: 0 })
                 {
-                    found.iter().for_each(|found| self.processes.traced(key, found));
+                    for found in found {
+                        self.processes.traced(key, found);
+                    }
                 }
             }
             Notice::Exited(pid) => self.processes.exited(pid),
