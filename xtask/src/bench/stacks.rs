@@ -94,3 +94,15 @@ fn choices(text: &mut String, name: &str, count: usize, next: &str, next_count: 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_choice_is_a_call_of_its_own() {
+        let source = source().unwrap();
+        assert_eq!(source.matches("    case ").count(), TRUNKS * BRANCHES + BRANCHES * LEAVES + TRUNKS);
+        assert_eq!(source.matches("kept = malloc(").count(), LEAVES);
+    }
+}
