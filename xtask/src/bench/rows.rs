@@ -11,7 +11,7 @@ use heaptide_tests::program::{Program, Stream};
 
 use super::churn::{Churn, Pace, ratio};
 use super::figure::Figure;
-use super::recording::{CpuTime, Recording};
+use super::recording::Recording;
 use super::stacks;
 
 /// What the user side may take for an event, in nanoseconds of CPU time.
@@ -52,8 +52,7 @@ pub(crate) fn churn(heaptide: &Path, threads: u32, phases: Phases) -> Result<Vec
     let lost = report.profile.lost()?;
     let received = report.profile.cost.events;
     ensure!(received + lost >= events, "{events} events were made, and only {received} received");
-    let used =
-        CpuTime { readers: cpu_after.readers - cpu_before.readers, all: cpu_after.all.saturating_sub(cpu_before.all) };
+    let used = cpu_after.since(cpu_before)?;
     let untraced = mean(before, after);
     Ok(vec![
         Figure::new("untraced", untraced, "ns a pair"),
