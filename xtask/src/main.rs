@@ -3,6 +3,7 @@
 //! One file a subcommand. What they share: [`process`] runs other programs, [`workspace`] knows where things lie,
 //! [`findings`] looks at the machine, [`plan`] decides from that which eBPF toolchain to use or to install.
 
+mod bench;
 mod bless;
 mod build;
 mod demo;
@@ -44,6 +45,8 @@ enum Task {
     Build,
     /// Runs every check: formatting, lints, documentation, licences, offline tests, on-kernel tests.
     Test(test::Options),
+    /// Measures what tracing costs, at full speed and with many live blocks and stacks; needs root.
+    Bench(bench::Options),
     /// Traces a small leaking service for eight seconds and shows what it finds.
     Demo,
     /// Checks formatting, lints, documentation, and the dependencies' licences.
@@ -68,6 +71,7 @@ fn run(cli: &Cli) -> Result<()> {
         Task::Setup(options) => setup::run(options.needs()).map(drop),
         Task::Build => build::run(&workspace),
         Task::Test(options) => test::run(options, &workspace),
+        Task::Bench(options) => bench::run(options, &workspace),
         Task::Demo => demo::run(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Bless => bless::run(&workspace),
