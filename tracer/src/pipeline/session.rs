@@ -122,8 +122,6 @@ struct Probed {
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
     wanted: FxHashMap<u32, Instant>,
-    /// The launched program's allocators.
-    planned: Vec<Found>,
 }
 
 impl Session {
@@ -169,25 +167,22 @@ impl Session {
         &mut self,
         pid: u32,
         log: Launched,
-        found: Vec<Found>,
+        found: &[Found],
         private: bool,
     ) -> Result<Attached, SessionError> {
-        self.known.processes.follow_log(log);
+        self.known.processes.follow_log(log, found, (!private).then_some(pid));
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
         if private {
             let mut attached = Attached { pid, files: Vec::new() };
-            for found in &found {
+            for found in found {
                 self.probed.everywhere.extend(file_id(found));
                 let probes = self.kernel.attach(found, Scope::Everyone)?;
                 attached.files.push((file_name(found), probes));
             }
-            self.probed.planned = found;
             return Ok(attached);
         }
-        let attached = self.attach_found(key, &found)?;
-        self.probed.planned = found;
-        Ok(attached)
+        self.attach_found(key, found)
     }
 
     /// Begins to record: at one instant for all probes.
@@ -224,11 +219,6 @@ impl Session {
             }
             Notice::Program(key) => {
                 self.known.processes.program(key);
-                if key.generation == 0 && self.from_start {
-                    for found in &self.probed.planned {
-                        self.known.processes.traced(key, found);
-                    }
-                }
                 self.want(key.pid)
             }
             Notice::Exited(pid) => {
