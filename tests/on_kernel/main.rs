@@ -2,9 +2,14 @@
 //! is loaded into the kernel must be alone).
 
 mod errors;
+mod family;
 mod heaptrack;
+mod limits;
 mod loaded;
+mod names;
 mod process;
+mod robust;
 mod sigkill;
 mod stop;
 mod truth;
+mod view;

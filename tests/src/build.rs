@@ -96,9 +96,12 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
         _ => {
             let mut c = Command::new("gcc");
             c.args(COMPILER_FLAGS);
-            if name == "bare" {
-                c.args(["-static", "-nostdlib"]);
-            }
+            match name {
+                "bare" => c.args(["-static", "-nostdlib"]),
+                // A library that a workload loads while it runs.
+                "plugin" => c.args(["-shared", "-fPIC"]),
+                _ => &mut c,
+            };
             c
         }
     };

@@ -76,6 +76,11 @@ impl Recording {
         Ok(Self { program: start(arguments)?, folder })
     }
 
+    /// heaptide while it records.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
     /// Stops it as a user does with Ctrl-C, and reads its report.
     pub fn stop(self) -> Result<Report> {
         self.stop_by(Signal::SIGINT)

@@ -40,6 +40,9 @@ pub struct Stack {
     pub memory: String,
     /// Their sums.
     pub totals: Totals,
+    /// What is outstanding and old enough to be shown.
+    #[serde(default)]
+    pub shown: Usage,
     /// Frames, leaf first.
     pub frames: Vec<Frame>,
 }
@@ -123,6 +126,12 @@ impl Profile {
 }
 
 impl Process {
+    /// The sums of one kind of memory.
+    #[must_use]
+    pub fn sum(&self, memory: &str) -> Totals {
+        self.sums.get(memory).copied().unwrap_or_default()
+    }
+
     /// The sums of each of `sites`, by function and kind of memory. A stack belongs to the first of its frames, from
     /// the leaf on, whose function is a site; to `*` when none is.
     #[must_use]
@@ -156,6 +165,7 @@ mod tests {
         Stack {
             memory: memory.to_owned(),
             totals: Totals { allocated: usage, outstanding: usage, ..Totals::default() },
+            shown: usage,
             frames: functions.iter().map(named).collect(),
         }
     }

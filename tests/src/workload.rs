@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
+use nix::sys::signal::Signal;
 
 use crate::build;
 use crate::program::{Ended, Program, Stream};
@@ -17,8 +18,12 @@ pub struct Workload {
 impl Workload {
     /// Starts the workload `name` and waits until it is ready to be attached to. It does nothing before [`Self::go`].
     pub fn start(name: &str, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(build::workload(name)?);
-        let mut program = Program::start(command.arg("wait").args(arguments))?;
+        Self::run(Command::new(build::workload(name)?).arg("wait").args(arguments))
+    }
+
+    /// Starts a workload by a command of the test's own, which must tell it to wait, and waits until it is ready.
+    pub fn run(command: &mut Command) -> Result<Self> {
+        let mut program = Program::start(command)?;
         program.hear(Stream::Out, "ready line", |line| line.starts_with("ready"))?;
         Ok(Self { program })
     }
@@ -43,6 +48,11 @@ impl Workload {
     /// Tells it a line.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         self.program.tell(line)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.program.signal(signal)
     }
 
     /// Waits for a line of its output that begins with `prefix`; returns the rest of it.

@@ -27,6 +27,14 @@ pub struct Tally {
     pub refused: Refused,
 }
 
+impl Tally {
+    /// Blocks are not kept: as many are live as may be.
+    fn refuse(&mut self, usage: Usage) {
+        self.refused.live_blocks += usage.blocks;
+        self.refused.live_blocks_bytes = self.refused.live_blocks_bytes.saturating_add(usage.bytes);
+    }
+}
+
 /// A block whose resize has begun and not ended; `None` when it was not seen allocated.
 struct Resizing {
     address: u64,
@@ -76,8 +84,8 @@ impl Account {
             tally.live += blocks;
         } else {
             // Its sums hold what it inherited; what it frees of it will not be known.
-            tally.refused.live_blocks += blocks;
-            tally.refused.live_blocks_bytes += self.heap.blocks().map(|block| block.size).sum::<u64>();
+            let inherited = self.heap.blocks().fold(Usage::default(), |sum, block| sum + Usage::block(block.size));
+            tally.refuse(inherited);
         }
         child
     }
@@ -85,8 +93,7 @@ impl Account {
     /// A block was allocated.
     pub fn allocate(&mut self, allocation: &Allocation, tally: &mut Tally) {
         if tally.live >= tally.max_live {
-            tally.refused.live_blocks += 1;
-            tally.refused.live_blocks_bytes += allocation.size;
+            tally.refuse(Usage::block(allocation.size));
             return;
         }
         let entry = self.ledger.entry(Memory::Heap, allocation.stack);
@@ -127,7 +134,7 @@ impl Account {
         for resizing in std::mem::take(&mut self.resizing).into_values() {
             self.put_back(resizing, tally);
         }
-        self.settle_mappings(tally);
+        self.settle_mappings();
     }
 
     /// What there is to tell, with the memory that is older than `older` nanoseconds at `now` as shown.

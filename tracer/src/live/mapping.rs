@@ -47,17 +47,20 @@ impl Account {
         let end = unmap.address.saturating_add(round_up(unmap.length, PAGE));
         let memory = self.ranges.find(unmap.address).map(|range| self.ledger.memory(range.entry));
         let cut = self.cut(unmap.address, end);
-        let unseen = end - unmap.address - cut.bytes();
-        tally.unmatched.older_unmapped_bytes += unseen;
-        self.unmapping.insert(unmap.head.tid, Unmapping { cut, unseen, memory });
+        let unseen = (end - unmap.address).saturating_sub(cut.bytes());
+        // What the thread had begun before is over, or its end was lost and counted.
+        if let Some(before) = self.unmapping.insert(unmap.head.tid, Unmapping { cut, unseen, memory }) {
+            before.count(tally);
+        }
     }
 
     /// The unmapping that the thread had begun has ended.
     pub fn end_unmap(&mut self, head: &Head, tally: &mut Tally) {
-        if let Some(unmapping) = self.unmapping.remove(&head.tid)
-            && head.flags & flag::SUCCEEDED == 0
-        {
-            self.put_back_mapping(unmapping, tally);
+        let Some(unmapping) = self.unmapping.remove(&head.tid) else { return };
+        if head.flags & flag::SUCCEEDED == 0 {
+            self.put_back_mapping(unmapping);
+        } else {
+            unmapping.count(tally);
         }
     }
 
@@ -66,9 +69,12 @@ impl Account {
         let unmapping = self.unmapping.remove(&remap.head.tid);
         if remap.head.flags & flag::SUCCEEDED == 0 {
             if let Some(unmapping) = unmapping {
-                self.put_back_mapping(unmapping, tally);
+                self.put_back_mapping(unmapping);
             }
             return;
+        }
+        if let Some(unmapping) = &unmapping {
+            unmapping.count(tally);
         }
         let end = remap.address.saturating_add(round_up(remap.length, PAGE));
         // `MREMAP_FIXED` replaces what was there.
@@ -80,7 +86,7 @@ impl Account {
     }
 
     /// The program break was moved.
-    pub fn move_break(&mut self, moved: &Break) {
+    pub fn move_break(&mut self, moved: &Break, tally: &mut Tally) {
         let before = if moved.before == 0 { self.program_break } else { Some(moved.before) };
         self.program_break = Some(moved.after);
         let Some(before) = before else { return };
@@ -90,14 +96,16 @@ impl Account {
         } else if after > before {
             let beneath = moved.head.flags & flag::BENEATH != 0;
             let memory = if beneath { Memory::Allocator } else { Memory::Anonymous };
+            // The kernel never moves the break over a mapping: one that is there was unmapped unseen.
+            tally.unmatched.replaced_blocks += self.cut(before, after).pieces.len() as u64;
             self.add(before, after, memory, moved.stack, &moved.head);
         }
     }
 
     /// Puts back what was being unmapped when the recording ended.
-    pub(super) fn settle_mappings(&mut self, tally: &mut Tally) {
+    pub(super) fn settle_mappings(&mut self) {
         for unmapping in std::mem::take(&mut self.unmapping).into_values() {
-            self.put_back_mapping(unmapping, tally);
+            self.put_back_mapping(unmapping);
         }
     }
 
@@ -120,15 +128,30 @@ impl Account {
         cut
     }
 
-    fn put_back_mapping(&mut self, unmapping: Unmapping, tally: &mut Tally) {
-        let older = &mut tally.unmatched.older_unmapped_bytes;
-        *older = older.saturating_sub(unmapping.unseen);
+    /// The call has failed, so its pieces were mapped all the time, but for what was mapped over them meanwhile.
+    fn put_back_mapping(&mut self, unmapping: Unmapping) {
         for piece in unmapping.cut.pieces {
-            self.ledger.restore(piece.entry, Usage::block(piece.length()));
-            for _ in 0..self.ranges.put_back(piece) {
-                self.ledger.join(piece.entry);
+            // A piece was one range when it was taken out; what is left of it may be several.
+            let mut blocks = 1;
+            for rest in self.ranges.uncovered(piece) {
+                self.ledger.restore(rest.entry, Usage { bytes: rest.length(), blocks });
+                if blocks == 0 {
+                    self.ledger.split(rest.entry);
+                }
+                blocks = 0;
+                for _ in 0..self.ranges.put_back(rest) {
+                    self.ledger.join(rest.entry);
+                }
             }
         }
+    }
+}
+
+impl Unmapping {
+    /// It has succeeded: counts what it unmapped unseen.
+    const fn count(&self, tally: &mut Tally) {
+        let older = &mut tally.unmatched.older_unmapped_bytes;
+        *older = older.saturating_add(self.unseen);
     }
 }
 

@@ -88,6 +88,25 @@ impl Ranges {
         joined
     }
 
+    /// The parts of `piece` where nothing is mapped, by address.
+    #[must_use]
+    pub fn uncovered(&self, piece: Range) -> Vec<Range> {
+        let mut parts = Vec::new();
+        let mut start = piece.start;
+        let before = self.by_start.range(..piece.start).next_back().map(|(_, range)| range);
+        let within = self.by_start.range(piece.start..piece.end).map(|(_, range)| range);
+        for mapped in before.into_iter().chain(within) {
+            if start < mapped.start {
+                parts.push(Range { start, end: mapped.start, ..piece });
+            }
+            start = start.max(mapped.end);
+        }
+        if start < piece.end {
+            parts.push(Range { start, ..piece });
+        }
+        parts
+    }
+
     /// The range that holds `address`.
     #[must_use]
     pub fn find(&self, address: u64) -> Option<&Range> {
@@ -154,6 +173,17 @@ mod tests {
         let joined: usize = cut.pieces.iter().map(|&piece| ranges.put_back(piece)).sum();
         assert_eq!(joined, cut.splits.len());
         assert_eq!(bounds(&ranges), [(10, 20)]);
+    }
+
+    #[test]
+    fn what_was_mapped_over_a_piece_is_left_out_of_it() {
+        let mut ranges = Ranges::default();
+        ranges.insert(range(5, 12));
+        ranges.insert(range(14, 16));
+        ranges.insert(range(20, 25));
+        assert_eq!(ranges.uncovered(range(10, 20)), [range(12, 14), range(16, 20)]);
+        assert_eq!(ranges.uncovered(range(5, 12)), []);
+        assert_eq!(ranges.uncovered(range(30, 31)), [range(30, 31)]);
     }
 
     #[test]

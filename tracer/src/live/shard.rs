@@ -97,7 +97,7 @@ impl Shard {
         let key = self.next_key(pid);
         let mut account = Account::new(key, None);
         account.is_launcher = start == Start::Launched;
-        self.add(account);
+        self.push(account);
     }
 
     /// Applies an event; gives what others must know of it.
@@ -123,7 +123,7 @@ impl Shard {
                 self.with(&record.head, |account, tally| account.end_unmap(&record.head, tally));
             }
             Event::RemapEnd(record) => self.with(&record.head, |account, tally| account.end_remap(record, tally)),
-            Event::Break(record) => self.with(&record.head, |account, _| account.move_break(record)),
+            Event::Break(record) => self.with(&record.head, |account, tally| account.move_break(record, tally)),
             Event::Stack(record, frames) => {
                 return Some(Notice::Stack {
                     pid: record.head.pid,
@@ -204,7 +204,7 @@ impl Shard {
             Some(State::Open(account)) => account.fork(key, &mut self.tally),
             _ => Account::new(key, Some(parent)),
         };
-        self.add(child);
+        self.add(child, &fork.head);
         Some(Notice::Forked { parent, child: key })
     }
 
@@ -214,7 +214,7 @@ impl Shard {
                 return None;
             }
             let key = self.next_key(head.pid);
-            self.add(Account::new(key, Some(parent)));
+            self.add(Account::new(key, Some(parent)), head);
             return Some(Notice::Program(key));
         }
         let index = *self.open.get(&head.pid)?;
@@ -226,7 +226,7 @@ impl Shard {
         }
         self.close(index, head, End::Replaced);
         let key = self.next_key(head.pid);
-        self.add(Account::new(key, None));
+        self.add(Account::new(key, None), head);
         Some(Notice::Program(key))
     }
 
@@ -244,7 +244,16 @@ impl Shard {
         self.accounts[index] = State::Closed(Box::new(summary));
     }
 
-    fn add(&mut self, account: Account) {
+    /// Opens an account that begins with `head`. One that is open still under the same pid has ended: its exit was lost.
+    fn add(&mut self, account: Account, head: &Head) {
+        self.guests.remove(&account.key.pid);
+        if let Some(&forgotten) = self.open.get(&account.key.pid) {
+            self.close(forgotten, head, End::Exited);
+        }
+        self.push(account);
+    }
+
+    fn push(&mut self, account: Account) {
         self.open.insert(account.key.pid, self.accounts.len());
         self.accounts.push(State::Open(Box::new(account)));
     }

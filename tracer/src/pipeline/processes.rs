@@ -24,6 +24,14 @@ pub struct Known {
     pub allocators: Vec<Allocator>,
 }
 
+/// Allocators whose probes went in before the launched program began.
+#[derive(Default)]
+struct Planned {
+    allocators: Vec<Allocator>,
+    /// The one process that the probes see; `None` when they see every process that maps the files.
+    only: Option<u32>,
+}
+
 /// A program that a launched process runs, as the kernel's log tells of it.
 #[derive(Debug, Default)]
 struct Image {
@@ -37,6 +45,7 @@ pub struct Processes {
     known: BTreeMap<Key, Known>,
     current: FxHashMap<u32, Key>,
     launched: Option<Launched>,
+    planned: Planned,
     /// The programs that each process has run, by the log; the first entry is what it was forked with.
     images: FxHashMap<u32, Vec<Image>>,
     /// Which of them each account is.
@@ -44,9 +53,11 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// Takes in the kernel's log of a launched process and its children.
-    pub fn follow_log(&mut self, launched: Launched) {
+    /// Takes in the kernel's log of a launched process and its children, and where probes are already: they see the
+    /// process `only`, or every process that maps the files.
+    pub fn follow_log(&mut self, launched: Launched, planned: &[Found], only: Option<u32>) {
         self.launched = Some(launched);
+        self.planned = Planned { allocators: planned.iter().map(allocator).collect(), only };
     }
 
     /// A process is traced from now on.
@@ -91,11 +102,7 @@ impl Processes {
 
     /// Probes were attached to an allocator of process `key`.
     pub fn traced(&mut self, key: Key, found: &Found) {
-        let allocator = Allocator {
-            file: found.display.clone(),
-            family: found.family.name().to_owned(),
-            functions: found.functions.iter().map(|function| function.name.to_owned()).collect(),
-        };
+        let allocator = allocator(found);
         let known = self.known.entry(key).or_default();
         if !known.allocators.contains(&allocator) {
             known.allocators.push(allocator);
@@ -130,7 +137,22 @@ impl Processes {
                 known.name.clone_from(name);
             }
         }
+        self.add_planned(key.pid, &mut known);
         known
+    }
+
+    /// A launched program, or a child of it, can be over before anybody looks for its allocator: what it has mapped tells
+    /// which of the probes saw it.
+    fn add_planned(&self, pid: u32, known: &mut Known) {
+        if self.planned.only.is_some_and(|only| only != pid) {
+            return;
+        }
+        for allocator in &self.planned.allocators {
+            let is_its = |mapping: &Mapping| printable(&mapping.file.path.to_string_lossy()) == allocator.file;
+            if !known.allocators.contains(allocator) && known.mappings.iter().any(is_its) {
+                known.allocators.push(allocator.clone());
+            }
+        }
     }
 
     fn add(&mut self, key: Key, known: Known) {
@@ -173,5 +195,13 @@ impl Processes {
                 }
             }
         }
+    }
+}
+
+fn allocator(found: &Found) -> Allocator {
+    Allocator {
+        file: found.display.clone(),
+        family: found.family.name().to_owned(),
+        functions: found.functions.iter().map(|function| function.name.to_owned()).collect(),
     }
 }

@@ -108,8 +108,6 @@ pub struct Session {
 /// What names are made of.
 struct Knowledge {
     processes: Processes,
-    /// The launched process, and its program's allocators.
-    launched: Option<(u32, Vec<Found>)>,
     store: StackStore,
     symbolizer: Symbolizer,
     reread: Instant,
@@ -145,7 +143,6 @@ impl Session {
             sender,
             known: Knowledge {
                 processes: Processes::default(),
-                launched: None,
                 store: StackStore::default(),
                 symbolizer: Symbolizer::new(),
                 reread: Instant::now(),
@@ -170,25 +167,22 @@ impl Session {
         &mut self,
         pid: u32,
         log: Launched,
-        found: Vec<Found>,
+        found: &[Found],
         private: bool,
     ) -> Result<Attached, SessionError> {
-        self.known.processes.follow_log(log);
+        self.known.processes.follow_log(log, found, (!private).then_some(pid));
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
         if private {
             let mut attached = Attached { pid, files: Vec::new() };
-            for found in &found {
+            for found in found {
                 self.probed.everywhere.extend(file_id(found));
                 let probes = self.kernel.attach(found, Scope::Everyone)?;
                 attached.files.push((file_name(found), probes));
             }
-            self.known.launched = Some((pid, found));
             return Ok(attached);
         }
-        let attached = self.attach_found(key, &found)?;
-        self.known.launched = Some((pid, found));
-        Ok(attached)
+        self.attach_found(key, found)
     }
 
     /// Begins to record: at one instant for all probes.
@@ -395,16 +389,7 @@ impl Knowledge {
         match notice {
             Notice::Stack { id, frames, truncated, .. } => self.store.insert(id, &frames, truncated),
             Notice::Forked { parent, child } => self.processes.forked(parent, child),
-            Notice::Program(key) => {
-                self.processes.program(key);
-                if let Some((pid, found)) = &self.launched
-                    && key == (Key { pid: *pid, generation: 0 })
-                {
-                    for found in found {
-                        self.processes.traced(key, found);
-                    }
-                }
-            }
+            Notice::Program(key) => self.processes.program(key),
             Notice::Exited(pid) => self.processes.exited(pid),
         }
     }

@@ -27,11 +27,12 @@ impl Usage {
     }
 }
 
+/// As much as can be counted: sizes are what a program asks for, and a program may ask for anything.
 impl Add for Usage {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self { bytes: self.bytes + other.bytes, blocks: self.blocks + other.blocks }
+        Self { bytes: self.bytes.saturating_add(other.bytes), blocks: self.blocks.saturating_add(other.blocks) }
     }
 }
 

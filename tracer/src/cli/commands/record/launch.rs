@@ -33,7 +33,7 @@ pub(super) async fn launch(
     let pid = launch.pid().context("the launcher has ended")?;
     let found = if is_private { private_copies(pid, &files)? } else { found };
     let log = Launched::watch(pid).context("cannot watch what the command maps (needs CAP_PERFMON)")?;
-    let attached = session.attach_launcher(pid, log, found, is_private)?;
+    let attached = session.attach_launcher(pid, log, &found, is_private)?;
     session.start()?;
     announce(&attached);
     match launch.go().await {

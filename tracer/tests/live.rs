@@ -1,0 +1,222 @@
+//! The live table under events that nobody would send: any order, few addresses, lengths at the ends of what fits.
+//!
+//! Whatever the rings say, the sums stay what their names promise, and nothing overflows.
+
+use heaptide::live::{AccountSummary, Limits, Moment, Shard, Start, Summary};
+use heaptide::profile::{Memory, Totals, Usage};
+use heaptide::ring::decode;
+use heaptide_common::record::{
+    Allocation, Break, Fork, Head, Kind, Map, Release, Remap, Resize, Stack, Unmap, UnmapEnd,
+};
+use proptest::prelude::*;
+use zerocopy::{Immutable, IntoBytes};
+
+/// Memory younger than this is not shown: all that the events make is older.
+const OLDER: u64 = 1;
+
+/// Later than every time in the events.
+const NOW: u64 = 1 << 40;
+
+/// The processes that events speak of. The first two are traced from the begin.
+const PIDS: std::ops::Range<u32> = 1..5;
+
+/// Most live blocks, where the limit is not what is tested.
+const PLENTY: u64 = 1 << 20;
+
+/// One record, as bytes of a ring.
+type Bytes = Vec<u8>;
+
+fn bytes(record: &(impl IntoBytes + Immutable)) -> Bytes {
+    record.as_bytes().to_vec()
+}
+
+/// Few values, so that events meet each other; their neighbours, so that they cut and overlap.
+fn address(weird: bool) -> BoxedStrategy<u64> {
+    let usual = (1_u64..24).prop_map(|page| page * 4096);
+    if weird { prop_oneof![6 => usual, 1 => Just(0), 1 => u64::MAX - 9000..=u64::MAX].boxed() } else { usual.boxed() }
+}
+
+fn length(weird: bool) -> BoxedStrategy<u64> {
+    let usual = 0_u64..5 * 4096;
+    if weird {
+        prop_oneof![4 => usual, 2 => u64::MAX - 9000..=u64::MAX, 1 => any::<u64>()].boxed()
+    } else {
+        usual.boxed()
+    }
+}
+
+fn head(kind: Kind) -> impl Strategy<Value = Head> {
+    (PIDS, 0_u32..2, 0_u16..16, 0_u64..1 << 30).prop_map(move |(pid, thread, flags, time)| Head {
+        kind: kind as u16,
+        flags,
+        pid,
+        tid: pid * 10 + thread,
+        frames: 0,
+        time,
+    })
+}
+
+/// Blocks have addresses of their own: an allocator does not hand out the start of a mapping.
+fn heap_event(weird: bool) -> impl Strategy<Value = Bytes> {
+    let release = |kind| (head(kind), address(weird)).prop_map(|(head, address)| bytes(&Release { head, address }));
+    prop_oneof![
+        4 => (head(Kind::Allocation), address(weird), length(weird), 0_u64..4)
+            .prop_map(|(head, address, size, stack)| bytes(&Allocation { head, address, size, stack })),
+        2 => release(Kind::Release),
+        2 => release(Kind::ResizeBegin),
+        2 => (head(Kind::ResizeEnd), address(weird)).prop_map(|(head, address)| bytes(&Resize { head, address })),
+    ]
+}
+
+fn mapping_event(weird: bool) -> impl Strategy<Value = Bytes> {
+    let unmap = |kind| {
+        (head(kind), address(weird), length(weird))
+            .prop_map(|(head, address, length)| bytes(&Unmap { head, address, length }))
+    };
+    let flags = prop_oneof![Just(0x22_u32), Just(0x32), Just(0x2), Just(0x2_0022), any::<u32>()];
+    prop_oneof![
+        4 => (head(Kind::Map), address(weird), length(weird), 0_u64..4, flags).prop_map(
+            |(head, address, length, stack, flags)| bytes(&Map { head, address, length, stack, protection: 3, flags })
+        ),
+        2 => unmap(Kind::UnmapBegin),
+        2 => head(Kind::UnmapEnd).prop_map(|head| bytes(&UnmapEnd { head })),
+        1 => unmap(Kind::RemapBegin),
+        1 => (head(Kind::RemapEnd), address(weird), length(weird), 0_u64..4)
+            .prop_map(|(head, address, length, stack)| bytes(&Remap { head, address, length, stack })),
+        1 => (head(Kind::Break), address(weird), address(weird), 0_u64..4)
+            .prop_map(|(head, before, after, stack)| bytes(&Break { head, before, after, stack })),
+    ]
+}
+
+fn process_event() -> impl Strategy<Value = Bytes> {
+    prop_oneof![
+        3 => (head(Kind::Fork), PIDS).prop_map(|(head, child)| bytes(&Fork { head, child, unused: 0 })),
+        2 => head(Kind::Exec).prop_map(|head| bytes(&head)),
+        2 => head(Kind::Exit).prop_map(|head| bytes(&head)),
+        1 => (head(Kind::Stack), 0_u64..4).prop_map(|(head, id)| bytes(&Stack { head, id })),
+    ]
+}
+
+fn events(weird: bool) -> impl Strategy<Value = Vec<Bytes>> {
+    let event = prop_oneof![5 => heap_event(weird), 5 => mapping_event(weird), 1 => process_event()];
+    prop::collection::vec(event, 0..120)
+}
+
+fn shard(max_live: u64, follow: bool) -> Shard {
+    let mut shard = Shard::new(Limits { max_live, follow }, OLDER);
+    shard.begin(PIDS.start, Start::Attached);
+    shard.begin(PIDS.start + 1, Start::Launched);
+    shard
+}
+
+fn apply(shard: &mut Shard, events: &[Bytes]) {
+    for event in events {
+        shard.apply(&decode(event).unwrap());
+    }
+}
+
+fn finished(shard: Shard) -> Summary {
+    shard.finish(Moment::from_nanoseconds(NOW))
+}
+
+/// Bytes of every kind, and blocks of the heap (cutting a mapping makes more ranges of it).
+fn adds_up(totals: &Totals, memory: Memory) -> bool {
+    let Totals { inherited, allocated, freed, outstanding, peak } = totals;
+    let bytes = inherited.bytes + allocated.bytes == freed.bytes + outstanding.bytes;
+    let blocks = inherited.blocks + allocated.blocks == freed.blocks + outstanding.blocks;
+    let is_peak = peak.bytes >= outstanding.bytes && peak.blocks >= outstanding.blocks.min(1);
+    bytes && is_peak && (blocks || memory != Memory::Heap)
+}
+
+fn sum(account: &AccountSummary, wanted: impl Fn(Memory) -> bool, of: impl Fn(&Totals) -> Usage) -> Usage {
+    let stacks = account.stacks.iter().filter(|stack| wanted(stack.memory));
+    stacks.fold(Usage::default(), |sum, stack| sum + of(&stack.totals))
+}
+
+fn check(account: &AccountSummary) -> Result<(), TestCaseError> {
+    for memory in Memory::ALL {
+        let sums = account.sums.of(memory);
+        prop_assert!(adds_up(sums, memory), "{memory:?}: {sums:?}");
+        for of in [|t: &Totals| t.inherited, |t: &Totals| t.allocated, |t: &Totals| t.freed, |t: &Totals| t.outstanding]
+        {
+            prop_assert_eq!(sum(account, |kind| kind == memory, of), of(sums), "{:?}", memory);
+        }
+    }
+    let outstanding = sum(account, Memory::is_outstanding, |totals| totals.outstanding);
+    prop_assert_eq!(outstanding, account.sums.outstanding.outstanding);
+    for stack in &account.stacks {
+        prop_assert!(adds_up(&stack.totals, stack.memory), "{stack:?}");
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn sums_stay_true_whatever_comes(events in events(false), follow in any::<bool>()) {
+        let mut shard = shard(PLENTY, follow);
+        apply(&mut shard, &events);
+        for account in &finished(shard).accounts {
+            check(account)?;
+        }
+    }
+
+    /// All of it is old, so what is shown is what the tables of blocks and ranges hold.
+    #[test]
+    fn what_the_tables_hold_is_what_the_sums_call_outstanding(events in events(false), follow in any::<bool>()) {
+        let mut shard = shard(PLENTY, follow);
+        apply(&mut shard, &events);
+        for account in finished(shard).accounts.iter().filter(|account| account.end.is_none()) {
+            for stack in &account.stacks {
+                prop_assert_eq!(stack.shown, stack.totals.outstanding, "{:?}", stack);
+            }
+        }
+    }
+
+    #[test]
+    fn sums_stay_true_when_the_limit_of_live_blocks_bites(events in events(false), max_live in 1_u64..8) {
+        let mut shard = shard(max_live, true);
+        apply(&mut shard, &events);
+        for account in &finished(shard).accounts {
+            check(account)?;
+        }
+    }
+
+    /// A limit that did not get its places back would refuse blocks of a process that comes later.
+    #[test]
+    fn every_place_in_the_table_is_free_again_at_the_end(events in events(true)) {
+        const LIVE: u64 = 500;
+        let mut shard = shard(LIVE, true);
+        apply(&mut shard, &events);
+        let before = shard.summary(Moment::from_nanoseconds(NOW)).refused.live_blocks;
+        for pid in PIDS {
+            let head = Head { kind: Kind::Exit as u16, flags: 0, pid, tid: pid * 10, frames: 0, time: NOW };
+            apply(&mut shard, &[bytes(&head)]);
+        }
+        shard.begin(9, Start::Attached);
+        for block in 1..=LIVE + 1 {
+            let head = Head { kind: Kind::Allocation as u16, flags: 0, pid: 9, tid: 9, frames: 0, time: NOW };
+            apply(&mut shard, &[bytes(&Allocation { head, address: block * 16, size: 8, stack: 1 })]);
+        }
+        // One more than there are places, and that one alone.
+        prop_assert_eq!(finished(shard).refused.live_blocks, before + 1);
+    }
+
+    /// Run with overflow checks: every sum has to say what it does at its end.
+    #[test]
+    fn lengths_at_the_end_of_what_fits_do_no_harm(
+        events in events(true), follow in any::<bool>(), max_live in 1_u64..200
+    ) {
+        let mut one = shard(max_live, follow);
+        let mut other = shard(max_live, follow);
+        apply(&mut one, &events);
+        apply(&mut other, &events);
+        let _ = one.outstanding_bytes();
+        let mut merged = finished(one);
+        let accounts = merged.accounts.len();
+        merged.merge(finished(other));
+        prop_assert_eq!(merged.accounts.len(), accounts);
+        prop_assert_eq!(merged.events, 2 * events.len() as u64);
+    }
+}
