@@ -60,6 +60,8 @@ impl Ledger {
         self.each(entry, |totals| {
             totals.freed = totals.freed - usage;
             totals.outstanding += usage;
+            // It was outstanding all the time, also when others came.
+            totals.peak = totals.peak.max(totals.outstanding);
         });
     }
 

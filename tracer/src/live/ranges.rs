@@ -38,7 +38,7 @@ impl Cut {
     /// Bytes taken out.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.pieces.iter().map(Range::length).sum()
+        self.pieces.iter().map(Range::length).fold(0, u64::saturating_add)
     }
 }
 

@@ -153,7 +153,7 @@ impl Shard {
             State::Open(account) => account.ledger.sums().outstanding.outstanding.bytes,
             State::Closed(_) => 0,
         })
-        .sum()
+        .fold(0, u64::saturating_add)
     }
 
     /// What is known at `now`.

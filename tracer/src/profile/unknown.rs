@@ -83,23 +83,23 @@ pub struct Unmatched {
 
 impl std::ops::AddAssign for Refused {
     fn add_assign(&mut self, other: Self) {
-        self.by_size += other.by_size;
-        self.by_size_bytes += other.by_size_bytes;
-        self.live_blocks += other.live_blocks;
-        self.live_blocks_bytes += other.live_blocks_bytes;
+        self.by_size = self.by_size.saturating_add(other.by_size);
+        self.by_size_bytes = self.by_size_bytes.saturating_add(other.by_size_bytes);
+        self.live_blocks = self.live_blocks.saturating_add(other.live_blocks);
+        self.live_blocks_bytes = self.live_blocks_bytes.saturating_add(other.live_blocks_bytes);
     }
 }
 
 impl std::ops::AddAssign for Unmatched {
     fn add_assign(&mut self, other: Self) {
-        self.older_releases += other.older_releases;
-        self.older_unmapped_bytes += other.older_unmapped_bytes;
-        self.replaced_blocks += other.replaced_blocks;
-        self.returns += other.returns;
-        self.calls += other.calls;
-        self.results += other.results;
-        self.processes += other.processes;
-        self.undecodable += other.undecodable;
+        self.older_releases = self.older_releases.saturating_add(other.older_releases);
+        self.older_unmapped_bytes = self.older_unmapped_bytes.saturating_add(other.older_unmapped_bytes);
+        self.replaced_blocks = self.replaced_blocks.saturating_add(other.replaced_blocks);
+        self.returns = self.returns.saturating_add(other.returns);
+        self.calls = self.calls.saturating_add(other.calls);
+        self.results = self.results.saturating_add(other.results);
+        self.processes = self.processes.saturating_add(other.processes);
+        self.undecodable = self.undecodable.saturating_add(other.undecodable);
     }
 }
 
