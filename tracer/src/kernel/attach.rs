@@ -1,19 +1,16 @@
 //! Probes on the functions that discovery found.
 
-use std::{num::NonZeroU32, thread::JoinHandle};
+use std::{os::fd::OwnedFd, thread::JoinHandle};
 
-use aya::programs::{
-    UProbe,
-    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeLinkId, UProbeScope},
-};
+use aya::programs::uprobe::UProbeLink;
 
-use super::{AttachError, Kernel};
+use super::{AttachError, Kernel, Means, single};
 use crate::allocator::{Found, FoundFunction, Role};
 
 /// Whose calls the probes see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Those of all threads of one process.
+    /// Those of all threads of one process, also after it runs another program.
     Process(u32),
     /// Those of every process that maps the file: for a copy of a library that only the traced processes map.
     Everyone,
@@ -30,21 +27,32 @@ pub struct Probes {
 
 /// The probes that are being taken out; dropping the value waits until the last one is.
 #[must_use]
-pub struct Detaching(Option<JoinHandle<()>>);
+pub struct Detaching(Vec<JoinHandle<()>>);
 
 impl Drop for Detaching {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
+        for thread in self.0.drain(..) {
             // A panic there has been reported by the thread itself.
             let _ = thread.join();
         }
     }
 }
 
-/// A probe that can be taken out again.
-pub(super) struct Link {
-    program: &'static str,
-    id: UProbeLinkId,
+/// Probes that go out when this is dropped.
+pub(super) enum Link {
+    /// All of a program in a file.
+    Multi(#[expect(dead_code, reason = "held to be closed")] OwnedFd),
+    /// One.
+    Single(#[expect(dead_code, reason = "held to be closed")] UProbeLink),
+}
+
+/// A place for a probe.
+#[derive(Clone, Copy)]
+pub(super) struct Site<'a> {
+    /// The function.
+    pub(super) function: &'a FoundFunction,
+    /// What its probe is told.
+    pub(super) cookie: Option<u64>,
 }
 
 /// The owner of probes of [`Scope::Everyone`] in [`Kernel::attached`]: no process has this id.
@@ -53,14 +61,18 @@ const EVERYONE: u32 = 0;
 impl Kernel {
     /// Attaches a probe to each function of `found`.
     pub fn attach(&mut self, found: &Found, scope: Scope) -> Result<Probes, AttachError> {
-        let mut probes = Probes::default();
-        for function in in_order(found) {
-            for &program in programs_of(function.role) {
-                let link = self.attach_one(found, function, program, scope)?;
-                self.attached.entry(owner(scope)).or_default().push(link);
-                probes.probes += 1;
+        let mut probes = Probes { functions: found.functions.len(), probes: 0 };
+        for (program, sites) in by_program(found) {
+            let links = self.attached.entry(owner(scope)).or_default();
+            probes.probes += sites.len();
+            match &self.means {
+                Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &sites, scope)?)),
+                Means::Single => {
+                    for site in sites {
+                        links.push(Link::Single(single::attach(&mut self.bpf, found, program, site, scope)?));
+                    }
+                }
             }
-            probes.functions += 1;
         }
         Ok(probes)
     }
@@ -68,58 +80,56 @@ impl Kernel {
     /// Takes out the probes of a process that has ended, without waiting for it: see [`Detaching`].
     pub fn detach(&mut self, pid: u32) {
         let links = self.attached.remove(&pid).unwrap_or_default();
-        let links: Vec<UProbeLink> = links
-            .into_iter()
-            .filter_map(|Link { program, id }| {
-                let program: &mut UProbe = self.bpf.program_mut(program)?.try_into().ok()?;
-                program.take_link(id).ok()
-            })
-            .collect();
-        // Where no thread can be started, the closure and with it the probes are dropped here.
-        if let Err(error) = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(links)) {
-            log::info!("no thread could be started to take out probes: {error}");
+        if !links.is_empty() {
+            drop_elsewhere(links);
         }
     }
 
-    /// Takes out everything on a thread of its own. The kernel is sure that no CPU is in a probe only after some 100 ms a
-    /// probe, one after the other; a report need not wait for that.
-    pub fn detach_all(self) -> Detaching {
-        // Where no thread can be started, the closure and with it the kernel part is dropped here.
-        Detaching(std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(self)).ok())
+    /// Takes out everything, on threads of their own: after each link the kernel waits until no CPU is in one of its
+    /// probes, and a report need not wait for that.
+    pub fn detach_all(mut self) -> Detaching {
+        let mut links: Vec<Link> = self.attached.drain().flat_map(|(_, links)| links).collect();
+        let share = links.len().div_ceil(DETACHERS).max(1);
+        let mut threads = Vec::new();
+        while !links.is_empty() {
+            let rest = links.split_off(share.min(links.len()));
+            threads.extend(drop_elsewhere(std::mem::replace(&mut links, rest)));
+        }
+        threads.extend(drop_elsewhere(self));
+        Detaching(threads)
     }
+}
 
-    fn attach_one(
-        &mut self,
-        found: &Found,
-        function: &FoundFunction,
-        program: &'static str,
-        scope: Scope,
-    ) -> Result<Link, AttachError> {
-        let probe: &mut UProbe = self
-            .bpf
-            .program_mut(program)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(AttachError::NoProgram(program))?;
+/// Threads that take out probes: most of their time they wait.
+const DETACHERS: usize = 16;
+
+fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<()>> {
+    // Where no thread can be started, the closure and with it the value is dropped here.
+    let thread = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(value));
+    thread.inspect_err(|error| log::info!("no thread could be started to take out probes: {error}")).ok()
+}
+
+/// The programs with the places of each. A return's program comes before its call's: a call whose return will not be seen
+/// must not be followed. Those that the target hits most often come first, since in this order they go out again.
+fn by_program(found: &Found) -> Vec<(&'static str, Vec<Site<'_>>)> {
+    let mut programs: Vec<(&'static str, Vec<Site<'_>>)> = Vec::new();
+    for function in in_order(found) {
         let cookie = match function.role {
             Role::Allocate(signature) => Some(signature.cookie()),
             _ => None,
         };
-        let point = UProbeAttachPoint { location: UProbeAttachLocation::AbsoluteOffset(function.file_offset), cookie };
-        let scope = match scope {
-            Scope::Process(pid) => NonZeroU32::new(pid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess),
-            Scope::Everyone => UProbeScope::AllProcesses,
-        };
-        let id = probe.attach(point, &found.path_to_attach, scope).map_err(|source| AttachError::Refused {
-            function: function.name,
-            file: found.display.clone(),
-            source: Box::new(source),
-        })?;
-        Ok(Link { program, id })
+        for &program in programs_of(function.role) {
+            let site = Site { function, cookie };
+            match programs.iter_mut().find(|(name, _)| *name == program) {
+                Some((_, sites)) => sites.push(site),
+                None => programs.push((program, vec![site])),
+            }
+        }
     }
+    programs
 }
 
-/// Releases first, then as they are listed, `malloc` first. Probes go out in the order in which they came in, so those
-/// that the target hits most often are gone soonest.
+/// Releases first, then as they are listed, `malloc` first.
 fn in_order(found: &Found) -> impl Iterator<Item = &FoundFunction> {
     let (releases, others): (Vec<_>, Vec<_>) =
         found.functions.iter().partition(|function| function.role == Role::Release);
@@ -133,7 +143,6 @@ const fn owner(scope: Scope) -> u32 {
     }
 }
 
-/// The return's program comes first: a call whose return will not be seen must not be followed.
 const fn programs_of(role: Role) -> &'static [&'static str] {
     match role {
         Role::Allocate(_) => &["heap_return", "heap_call"],

@@ -4,7 +4,8 @@
 //! little slower. So it is asked for a short window each second, and the sum is scaled up by the hits outside of it.
 
 use std::{
-    os::fd::OwnedFd,
+    fs,
+    os::fd::{AsRawFd, OwnedFd},
     time::{Duration, Instant},
 };
 
@@ -74,12 +75,30 @@ const fn as_float(count: u64) -> f64 {
 impl Kernel {
     fn runs(&self) -> Runs {
         let mut runs = Runs::default();
-        for (_, program) in self.bpf.programs() {
-            if let (aya::programs::Program::UProbe(_), Ok(info)) = (program, program.info()) {
-                runs.time += info.run_time();
-                runs.count += info.run_count();
-            }
+        for program in self.probe_programs() {
+            // The one call that tells of a program by its descriptor is not public in aya; the kernel tells the same here.
+            let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd())).unwrap_or_default();
+            runs.time += Duration::from_nanos(field(&text, "run_time_ns:"));
+            runs.count += field(&text, "run_cnt:");
         }
         runs
+    }
+}
+
+/// A number in the lines of an `fdinfo`; 0 where it is not told.
+fn field(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_by_its_whole_name() {
+        let text = "pos:\t0\nprog_id:\t17\nrun_time_ns:\t1234\nrun_cnt:\t5\n";
+        assert_eq!((field(text, "run_time_ns:"), field(text, "run_cnt:")), (1234, 5));
+        assert_eq!(field(text, "recursion_misses:"), 0);
     }
 }

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use aya::{BtfError, EbpfError, maps::MapError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::OffsetError;
+use super::{OffsetError, attach::Site};
+use crate::allocator::Found;
 
 /// Why the kernel part could not be loaded or spoken to.
 #[derive(Debug, Error)]
@@ -17,7 +18,7 @@ pub enum LoadError {
     #[error("the kernel part has no `{part}`: it is of another version; build both with `cargo xtask build`")]
     Incomplete {
         /// The map or program.
-        part: &'static str,
+        part: String,
     },
     /// Fields of the kernel are not where they can be found.
     #[error(transparent)]
@@ -25,9 +26,9 @@ pub enum LoadError {
     /// The maps could not be made.
     #[error("the kernel refused heaptide's maps: {}", innermost(.0))]
     Maps(Box<EbpfError>),
-    /// The kernel's type information cannot be used.
-    #[error("the kernel's type information cannot be used: {0}")]
-    Btf(BtfError),
+    /// The object file of the kernel part cannot be used.
+    #[error("heaptide's kernel part cannot be used: {}", innermost(.0))]
+    Code(Box<EbpfError>),
     /// A map could not be used.
     #[error("a map of the kernel part cannot be used: {}", innermost(.0))]
     Map(#[from] MapError),
@@ -53,11 +54,11 @@ pub enum AttachError {
     /// The kernel part lacks a program.
     #[error("the kernel part has no program `{0}`; build it with `cargo xtask build`")]
     NoProgram(&'static str),
-    /// The kernel refused the probe.
-    #[error("the kernel refused a probe on {function} in {file}: {}", reason(.source))]
+    /// The kernel refused a probe.
+    #[error("the kernel refused a probe on {functions} in {file}: {}", reason(.source))]
     Refused {
-        /// The function.
-        function: &'static str,
+        /// The function, or those of which it is one.
+        functions: String,
         /// The file.
         file: String,
         /// What the kernel said.
@@ -66,6 +67,11 @@ pub enum AttachError {
 }
 
 impl AttachError {
+    pub(super) fn refused(found: &Found, sites: &[Site<'_>], source: ProgramError) -> Self {
+        let names: Vec<_> = sites.iter().map(|site| site.function.name).collect();
+        Self::Refused { functions: names.join(" or "), file: found.display.clone(), source: Box::new(source) }
+    }
+
     /// Whether the process has ended meanwhile.
     #[must_use]
     pub fn is_process_gone(&self) -> bool {

@@ -6,16 +6,24 @@ mod counters;
 mod error;
 pub mod features;
 mod launched;
+mod multi;
 mod object;
 mod offsets;
 mod ring;
+mod single;
+mod sys;
+mod types;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
 
 use aya::{
-    Btf, Ebpf,
+    Ebpf,
     maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray},
-    programs::{BtfTracePoint, UProbe},
+    programs::{Program, ProgramError},
+    sys::SyscallError,
 };
 use heaptide_common::Settings;
 
@@ -28,6 +36,9 @@ pub use launched::{Launched, Mapped};
 pub use object::is_built_in;
 pub use offsets::{OffsetError, Offsets};
 pub use ring::Ring;
+
+use multi::Multi;
+use object::{Code, Purpose};
 
 /// What the kernel part is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +62,22 @@ pub type Diagnostics = aya_log::EbpfLogger<&'static dyn log::Log>;
 
 /// The loaded kernel part. Dropping it takes every probe and program out of the kernel.
 pub struct Kernel {
+    attached: HashMap<u32, Vec<attach::Link>>,
+    means: Means,
+    _tracepoints: Vec<OwnedFd>,
     bpf: Ebpf,
     settings: Settings,
     settings_map: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, u64>,
     traced: BpfHashMap<MapData, u32, u32>,
-    attached: HashMap<u32, Vec<attach::Link>>,
+}
+
+/// How probes are attached.
+enum Means {
+    /// All of a program in a file at once.
+    Multi(Multi),
+    /// One by one, with the programs in [`Kernel::bpf`].
+    Single,
 }
 
 impl Kernel {
@@ -67,11 +88,13 @@ impl Kernel {
         }
         let offsets = Offsets::of_running_kernel()?;
         let mut bpf = object::load(options.log_level).map_err(|source| LoadError::Maps(Box::new(source)))?;
+        let code = Code::of(&bpf).map_err(|source| LoadError::Code(Box::new(source)))?;
         let rings = ring::make(&mut bpf, options)?;
         let settings_map = Array::try_from(take(&mut bpf, "SETTINGS")?)?;
         let counters = PerCpuArray::try_from(take(&mut bpf, "COUNTERS")?)?;
         let traced = BpfHashMap::try_from(take(&mut bpf, "TRACED")?)?;
-        load_programs(&mut bpf)?;
+        let means = load_probes(&code, &mut bpf)?;
+        let tracepoints = load_tracepoints(&code, &offsets)?;
         let settings = Settings {
             running: 0,
             shards: options.shards,
@@ -84,7 +107,9 @@ impl Kernel {
             signal_live: offsets.signal_live,
             unused: 0,
         };
-        let mut kernel = Self { bpf, settings, settings_map, counters, traced, attached: HashMap::new() };
+        let attached = HashMap::new();
+        let mut kernel =
+            Self { attached, means, _tracepoints: tracepoints, bpf, settings, settings_map, counters, traced };
         kernel.set_running(false)?;
         Ok((kernel, rings))
     }
@@ -114,6 +139,17 @@ impl Kernel {
         aya_log::EbpfLogger::init(&mut self.bpf).ok()
     }
 
+    /// The descriptors of the programs at functions.
+    fn probe_programs(&self) -> Vec<BorrowedFd<'_>> {
+        match &self.means {
+            Means::Multi(multi) => multi.descriptors().collect(),
+            Means::Single => {
+                let probes = self.bpf.programs().filter(|(_, program)| matches!(program, Program::UProbe(_)));
+                probes.filter_map(|(_, program)| Some(program.fd().ok()?.as_fd())).collect()
+            }
+        }
+    }
+
     fn set_running(&mut self, running: bool) -> Result<(), LoadError> {
         self.settings.running = u32::from(running);
         Ok(self.settings_map.set(0, self.settings, 0)?)
@@ -121,25 +157,27 @@ impl Kernel {
 }
 
 fn take(bpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, LoadError> {
-    bpf.take_map(name).ok_or(LoadError::Incomplete { part: name })
+    bpf.take_map(name).ok_or_else(|| LoadError::Incomplete { part: name.to_owned() })
 }
 
-fn load_programs(bpf: &mut Ebpf) -> Result<(), LoadError> {
-    for (name, program) in bpf.programs_mut() {
-        if let Ok(probe) = <&mut UProbe>::try_from(program) {
-            probe.load().map_err(|source| LoadError::program(name, source))?;
-        }
+fn load_probes(code: &Code, bpf: &mut Ebpf) -> Result<Means, LoadError> {
+    // What stands in the way of asking will be told when the programs are loaded one by one.
+    if multi::ask().unwrap_or(false) {
+        return Ok(Means::Multi(Multi::load(code)?));
     }
-    let btf = Btf::from_sys_fs().map_err(LoadError::Btf)?;
-    for (name, tracepoint) in [
-        ("process_fork", "sched_process_fork"),
-        ("process_exec", "sched_process_exec"),
-        ("process_exit", "sched_process_exit"),
-    ] {
-        let program = bpf.program_mut(name).ok_or(LoadError::Incomplete { part: name })?;
-        let program: &mut BtfTracePoint = program.try_into().map_err(|source| LoadError::program(name, source))?;
-        program.load(tracepoint, &btf).map_err(|source| LoadError::program(name, source))?;
-        program.attach().map_err(|source| LoadError::program(name, source))?;
-    }
-    Ok(())
+    log::info!("this kernel attaches probes only one by one: the end will take some 100 ms a probe");
+    single::load(bpf)?;
+    Ok(Means::Single)
+}
+
+/// Loads and attaches what watches processes.
+fn load_tracepoints(code: &Code, offsets: &Offsets) -> Result<Vec<OwnedFd>, LoadError> {
+    let load = |((name, _), id)| {
+        let program = code.load(name, Purpose::Tracepoint(id))?;
+        sys::attach_tracepoint(program.as_fd()).map_err(|io_error| {
+            let error = SyscallError { call: "bpf_raw_tracepoint_open", io_error };
+            LoadError::program(name, ProgramError::SyscallError(error))
+        })
+    };
+    offsets::TRACEPOINTS.into_iter().zip(offsets.tracepoints).map(load).collect()
 }

@@ -1,13 +1,13 @@
-//! Where the kernel keeps the few fields that the kernel part reads, from the kernel's own type information (BTF).
+//! Where the kernel keeps what the kernel part reads and attaches to, from the kernel's own type information (BTF).
 
-use std::{fs, io};
+use std::{fs, io, sync::OnceLock};
 
-use btfparse::{Error, ErrorKind, Offset, Readable, TypeInformation, TypeVariant};
+use super::types::Types;
 
 /// Where the kernel publishes its types.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
-/// Byte offsets of fields.
+/// Byte offsets of fields, and the ids of types, in the running kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offsets {
     /// `task_struct.tgid`
@@ -18,7 +18,16 @@ pub struct Offsets {
     pub task_signal: u32,
     /// `signal_struct.live`
     pub signal_live: u32,
+    /// The tracepoints of [`TRACEPOINTS`], in their order.
+    pub tracepoints: [u32; TRACEPOINTS.len()],
 }
+
+/// The tracepoints that tell of processes: the program of the kernel part, and the tracepoint's type in BTF.
+pub(super) const TRACEPOINTS: [(&str, &str); 3] = [
+    ("process_fork", "btf_trace_sched_process_fork"),
+    ("process_exec", "btf_trace_sched_process_exec"),
+    ("process_exit", "btf_trace_sched_process_exit"),
+];
 
 /// Why the offsets are not known.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +36,8 @@ pub enum OffsetError {
     #[error("cannot read {BTF_PATH}: {0} (a kernel built with CONFIG_DEBUG_INFO_BTF has it)")]
     Unreadable(#[source] io::Error),
     /// The types are of a form that is not known.
-    #[error("cannot understand the kernel's type information in {BTF_PATH}: {0}")]
-    Malformed(String),
+    #[error("cannot understand the kernel's types in {BTF_PATH}: {0}")]
+    Malformed(&'static str),
     /// A field is missing.
     #[error("this kernel's `{structure}` has no field `{field}`: heaptide does not know this kernel yet")]
     Missing {
@@ -37,47 +46,39 @@ pub enum OffsetError {
         /// The field.
         field: &'static str,
     },
+    /// A tracepoint is missing.
+    #[error("this kernel has no `{0}`: use one built with CONFIG_DEBUG_INFO_BTF and CONFIG_TRACEPOINTS")]
+    NoTracepoint(&'static str),
 }
 
 impl Offsets {
-    /// Of the running kernel.
+    /// Of the running kernel, which is read at the first call.
     pub fn of_running_kernel() -> Result<Self, OffsetError> {
-        Self::read(&fs::read(BTF_PATH).map_err(OffsetError::Unreadable)?)
+        static KNOWN: OnceLock<Offsets> = OnceLock::new();
+        if let Some(&known) = KNOWN.get() {
+            return Ok(known);
+        }
+        let read = Self::read(&fs::read(BTF_PATH).map_err(OffsetError::Unreadable)?)?;
+        Ok(*KNOWN.get_or_init(|| read))
     }
 
     fn read(bytes: &[u8]) -> Result<Self, OffsetError> {
-        let types =
-            TypeInformation::new(&Bytes(bytes)).map_err(|error| OffsetError::Malformed(format!("{error:?}")))?;
-        let find = |structure, field| offset(&types, structure, field).ok_or(OffsetError::Missing { structure, field });
+        let types = Types::read(bytes).map_err(OffsetError::Malformed)?;
+        let find = |structure, field| {
+            let found = types.structure(structure).and_then(|id| types.offset(id, field));
+            found.ok_or(OffsetError::Missing { structure, field })
+        };
+        let mut tracepoints = [0; TRACEPOINTS.len()];
+        for (id, (_, name)) in tracepoints.iter_mut().zip(TRACEPOINTS) {
+            *id = types.typedef(name).ok_or(OffsetError::NoTracepoint(name))?;
+        }
         Ok(Self {
             task_tgid: find("task_struct", "tgid")?,
             task_mm: find("task_struct", "mm")?,
             task_signal: find("task_struct", "signal")?,
             signal_live: find("signal_struct", "live")?,
+            tracepoints,
         })
-    }
-}
-
-/// The types' bytes, for their reader.
-struct Bytes<'a>(&'a [u8]);
-
-impl Readable for Bytes<'_> {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let rest = usize::try_from(offset).ok().and_then(|offset| self.0.get(offset..));
-        let found = rest.and_then(|rest| rest.get(..buffer.len()));
-        let found = found.ok_or_else(|| Error::new(ErrorKind::EOF, "the types end early"))?;
-        buffer.copy_from_slice(found);
-        Ok(())
-    }
-}
-
-fn offset(types: &TypeInformation, structure: &str, field: &str) -> Option<u32> {
-    // Other kinds of types may bear the same name.
-    let candidates = types.get().iter().filter(|(_, found)| matches!(found, TypeVariant::Struct(_)));
-    let id = candidates.map(|(&id, _)| id).find(|&id| types.name_of(id).as_deref() == Some(structure))?;
-    match types.offset_of(id, field).ok()?.1 {
-        Offset::ByteOffset(bytes) => Some(bytes),
-        Offset::BitOffsetAndSize(..) => None,
     }
 }
 
@@ -87,6 +88,7 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_type_information_are_an_error() {
-        assert!(matches!(Offsets::read(b"not BTF at all"), Err(OffsetError::Malformed(_))));
+        assert!(matches!(Offsets::read(b"not BTF at all, but long enough"), Err(OffsetError::Malformed(_))));
+        assert!(matches!(Offsets::read(b"short"), Err(OffsetError::Malformed(_))));
     }
 }

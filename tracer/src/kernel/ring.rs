@@ -43,7 +43,7 @@ impl AsFd for Ring {
 
 /// Makes the rings, and tells the kernel part of them.
 pub(super) fn make(bpf: &mut Ebpf, options: &Options) -> Result<Vec<Ring>, LoadError> {
-    let map = bpf.map_mut("RINGS").ok_or(LoadError::Incomplete { part: "RINGS" })?;
+    let map = bpf.map_mut("RINGS").ok_or(LoadError::Incomplete { part: "RINGS".to_owned() })?;
     let mut rings = ArrayOfMaps::<_, MapData>::try_from(map)?;
     let share = options.ring_bytes / u64::from(options.shards);
     let bytes = share.clamp(SMALLEST, LARGEST).next_power_of_two();

@@ -15,6 +15,8 @@ pub enum Ability {
     BtfTracepoints,
     /// Probes in programs.
     Uprobes,
+    /// Probes attached and taken out many at once.
+    ProbeGroups,
     /// Loading BPF programs for probes.
     Programs,
     /// Ring buffer maps.
@@ -67,12 +69,13 @@ const SUDO: &str = "run heaptide with sudo";
 
 impl Ability {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::KernelRelease,
         Self::Architecture,
         Self::Btf,
         Self::BtfTracepoints,
         Self::Uprobes,
+        Self::ProbeGroups,
         Self::Programs,
         Self::RingBuffer,
         Self::MapInMap,
@@ -130,6 +133,7 @@ impl Ability {
                 Need::Helpful
             }
             Self::KernelRelease
+            | Self::ProbeGroups
             | Self::Loop
             | Self::CapSysResource
             | Self::MemlockLimit
@@ -169,6 +173,7 @@ impl Ability {
                 "use a kernel built with CONFIG_DEBUG_INFO_BTF and CONFIG_TRACEPOINTS",
             ),
             Self::Uprobes => ("uprobes", "probes in the target", "use a kernel built with CONFIG_UPROBE_EVENTS"),
+            Self::ProbeGroups => ("uprobe multi links", "probes that go in and out at once", ""),
             Self::Programs => (
                 "BPF programs",
                 "what runs at a probe",

@@ -5,27 +5,23 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use aya::Btf;
 use aya::maps::MapType;
 use aya::programs::{ProgramError, ProgramType};
 use aya::sys::{
     BpfHelper, Stats, SyscallError, enable_stats, is_helper_supported, is_map_supported, is_program_supported,
 };
-use aya_obj::btf::BtfKind;
 use caps::{CapSet, Capability};
 use nix::errno::Errno;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::utsname::uname;
 
 use super::{Ability, Answer, Feature};
+use crate::kernel::multi;
+use crate::kernel::offsets::{BTF_PATH, OffsetError, Offsets};
 
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 const UPROBE: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// The inode of the initial PID namespace: `PROC_PID_INIT_INO` of the kernel.
 const INITIAL_PID_NAMESPACE: u64 = 0xefff_fffc;
-/// Tracepoints that tell of processes, as BTF names them.
-const TRACEPOINTS: [&str; 3] =
-    ["btf_trace_sched_process_fork", "btf_trace_sched_process_exec", "btf_trace_sched_process_exit"];
 
 /// Asks for one ability.
 pub(super) fn ask(ability: Ability) -> Feature {
@@ -35,6 +31,7 @@ pub(super) fn ask(ability: Ability) -> Feature {
         Ability::Btf => btf(),
         Ability::BtfTracepoints => btf_tracepoints(),
         Ability::Uprobes => uprobes(),
+        Ability::ProbeGroups => probe_groups(),
         Ability::Programs => programs(),
         Ability::RingBuffer => map(MapType::RingBuf),
         Ability::MapInMap => map(MapType::ArrayOfMaps),
@@ -86,20 +83,19 @@ fn architecture() -> Asked {
 }
 
 fn btf() -> Asked {
-    match fs::metadata(BTF) {
+    match fs::metadata(BTF_PATH) {
         Ok(metadata) => yes(format!("{} KiB", metadata.len() / 1024)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => no(format!("no {BTF}")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => no(format!("no {BTF_PATH}")),
         Err(error) => unknown(error.to_string()),
     }
 }
 
 fn btf_tracepoints() -> Asked {
-    let btf = match Btf::from_sys_fs() {
-        Ok(btf) => btf,
-        Err(error) => return unknown(cause(&error)),
-    };
-    let missing = TRACEPOINTS.into_iter().find(|name| btf.id_by_type_name_kind(name, BtfKind::Typedef).is_err());
-    missing.map_or_else(|| yes(""), |name| no(format!("no {name}")))
+    match Offsets::of_running_kernel() {
+        Ok(_) => yes(""),
+        Err(OffsetError::NoTracepoint(name)) => no(format!("no {name}")),
+        Err(error) => unknown(error.to_string()),
+    }
 }
 
 fn uprobes() -> Asked {
@@ -107,6 +103,15 @@ fn uprobes() -> Asked {
         Ok(text) if text.trim().parse::<u32>().is_ok() => yes(format!("perf event type {}", text.trim())),
         Ok(_) => unknown("the kernel gives no number for them"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => no(format!("no {UPROBE}")),
+        Err(error) => unknown(error.to_string()),
+    }
+}
+
+fn probe_groups() -> Asked {
+    match multi::ask() {
+        Ok(true) => yes(""),
+        Ok(false) => no("the kernel does not know them"),
+        Err(error) if is_refusal(&error) => unknown("the bpf call is not permitted"),
         Err(error) => unknown(error.to_string()),
     }
 }
