@@ -1,7 +1,7 @@
 //! A program with 10,000 ways to its allocations, each of them taken once.
 //!
 //! `main` calls itself down to a usual depth, then one of 10 functions, which call one of 10 others, which call one of
-//! 100 leaves, each with an allocation of its own. The 1,211 return addresses lie in code with debug information.
+//! 100 leaves, each with an allocation of its own. All of it is code with debug information.
 
 use std::fmt::{self, Write as _};
 use std::fs;
