@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use heaptide_tests::heaptide::{self, Recording, Report};
+use heaptide_tests::program::Stream;
 use heaptide_tests::workload::Workload;
 use heaptide_tests::{build, compare, truth};
 
@@ -16,7 +17,18 @@ fn forked(options: &[&str]) -> Result<(Vec<truth::Account>, Report)> {
 
 #[test]
 fn a_followed_child_starts_with_the_blocks_of_its_parent() -> Result<()> {
-    let (accounts, report) = forked(&["--follow"])?;
+    // Probes can reach the child of a process that was attached to only when it runs already: this one waits for them.
+    let mut workload = Workload::start("fork", &["hold"])?;
+    let mut recording = Recording::attach(&[workload.pid()], &["--follow"])?;
+    workload.go()?;
+    let pid = workload.hear("forked ")?;
+    let attached = format!("attached to PID {pid}: ");
+    recording.program().hear(Stream::Err, &attached, |line| line.starts_with(&attached))?;
+    workload.tell("go")?;
+    let accounts = workload.done()?;
+    ensure!(accounts.len() == 2, "two accounts are wanted: {accounts:?}");
+    let report = recording.stop()?;
+    ensure!(report.profile.unknown["unmatched"]["late_processes"] == 1, "{:?}", report.profile.unknown);
     compare::same("fork", &accounts, &report.profile)?;
     let parent = accounts.iter().find(|account| account.role == "parent").context("no parent")?;
     let child = accounts.iter().find(|account| account.role == "child").context("no child")?;

@@ -37,8 +37,12 @@ static void release(void *block) {
     free(block);
 }
 
-static void child(void *pages) {
+static void child(void *pages, int is_held) {
     truth_forked("child ");
+    if (is_held) {
+        truth_say("forked %d\n", (int)getpid());
+        truth_listen();
+    }
     for (size_t i = 0; i < 100; i++) release(blocks[i]);
     for (size_t i = 100; i < 120; i++) child_resize(blocks[i], 5000 + i);
     for (size_t i = 0; i < 50; i++) child_block(100 + i);
@@ -67,7 +71,7 @@ int main(int argc, char **argv) {
     void *pages = inherited_pages();
     pid_t pid = fork();
     truth_require(pid >= 0, "fork failed");
-    if (pid == 0) child(pages);
+    if (pid == 0) child(pages, truth_told(argc, argv, "hold"));
     for (size_t i = 50; i < 150; i++) release(blocks[i]);
     for (size_t i = 0; i < 70; i++) parent_block(200 + i);
     wait_for(pid);

@@ -48,7 +48,7 @@ struct Type {
     /// Bits 0 to 15: how many entries follow; bits 24 to 28: the kind; bit 31: the kind's own.
     info: u32,
     /// Of a structure, its size; of others, the type that they refer to.
-    size_or_type: u32,
+    extent: u32,
 }
 
 #[derive(Clone, Copy, FromBytes, Immutable, KnownLayout)]
@@ -88,7 +88,7 @@ impl Type {
 
 /// The types of a kernel.
 pub(super) struct Types<'a> {
-    types: &'a [u8],
+    entries: &'a [u8],
     names: &'a [u8],
     /// Where each type begins in `types`; the first has the id 1.
     places: Vec<u32>,
@@ -120,7 +120,7 @@ impl<'a> Types<'a> {
             let found: Type = at(types, place).ok_or("a type is cut off")?;
             place += size_of::<Type>() + found.rest().ok_or("a type is of an unknown kind")?;
         }
-        Ok(Self { types, names, places })
+        Ok(Self { entries: types, names, places })
     }
 
     /// The structure of this name.
@@ -142,12 +142,13 @@ impl<'a> Types<'a> {
 
     fn bit_offset(&self, structure: Id, field: &str, depth: u32) -> Option<u32> {
         let place = *self.places.get(structure.checked_sub(1)? as usize)? as usize;
-        let outer: Type = at(self.types, place)?;
+        let outer: Type = at(self.entries, place)?;
         if !matches!(outer.kind(), kind::STRUCT | kind::UNION) {
             return None;
         }
         let members = place + size_of::<Type>();
-        let members = (0..outer.entries()).map(|index| at::<Member>(self.types, members + index * size_of::<Member>()));
+        let members =
+            (0..outer.entries()).map(|index| at::<Member>(self.entries, members + index * size_of::<Member>()));
         members.flatten().find_map(|member| {
             let is_bit_field = outer.has_bit_fields() && member.offset >> 24 != 0;
             let begin = if outer.has_bit_fields() { member.offset & 0xff_ffff } else { member.offset };
@@ -161,7 +162,7 @@ impl<'a> Types<'a> {
 
     fn find(&self, kind: u32, name: &str) -> Option<Id> {
         let is_found = |&place: &u32| {
-            at::<Type>(self.types, place as usize)
+            at::<Type>(self.entries, place as usize)
                 .is_some_and(|found| found.kind() == kind && self.is_called(found.name, name))
         };
         self.places.iter().position(is_found).map(|index| index as u32 + 1)

@@ -22,7 +22,7 @@ use crate::{
         AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
     },
     live::{Key, Limits, Notice, Shard, Start, Summary},
-    profile::{self, Cost, Profile},
+    profile::{self, Cost, Profile, Unmatched},
     stacks::StackStore,
     symbols::Symbolizer,
 };
@@ -122,6 +122,8 @@ struct Probed {
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
     wanted: FxHashMap<u32, Instant>,
+    /// Processes whose probes went in after they had begun.
+    late: u64,
 }
 
 impl Session {
@@ -352,7 +354,11 @@ impl Session {
         match attached {
             Ok(attached) => {
                 self.probed.wanted.remove(&pid);
-                (!attached.files.is_empty()).then_some(attached)
+                if attached.files.is_empty() {
+                    return None; // its probes were in before it began
+                }
+                self.probed.late += 1;
+                Some(attached)
             }
             Err(error) => {
                 let is_over = self.probed.wanted.get(&pid).is_none_or(|&until| Instant::now() > until);
@@ -374,13 +380,21 @@ struct Closing {
     began: SystemTime,
     bpf: Option<(f64, f64)>,
     from_start: bool,
+    late: u64,
 }
 
 impl Closing {
     fn of(session: &Session, counters: Counters) -> Self {
         let elapsed = session.began.0.elapsed();
         let bpf = session.bill.seconds(counters[Counter::Hits], elapsed);
-        Self { counters, elapsed, began: session.began.1, bpf, from_start: session.from_start }
+        Self {
+            counters,
+            elapsed,
+            began: session.began.1,
+            bpf,
+            from_start: session.from_start,
+            late: session.probed.late,
+        }
     }
 }
 
@@ -397,7 +411,8 @@ impl Knowledge {
     fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
         let Self { processes, store, symbolizer, .. } = self;
         let counters = &closing.counters;
-        let unknown = assemble::unknown(counters, summary.unmatched, summary.refused, store);
+        let unmatched = Unmatched { late_processes: closing.late, ..summary.unmatched };
+        let unknown = assemble::unknown(counters, unmatched, summary.refused, store);
         let events = summary.events;
         let processes = assemble::processes(summary, processes, store, symbolizer, most);
         Profile {

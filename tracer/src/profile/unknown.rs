@@ -26,6 +26,7 @@ impl Unknown {
             && self.unmatched.calls == 0
             && self.unmatched.results == 0
             && self.unmatched.processes == 0
+            && self.unmatched.late_processes == 0
             && self.unmatched.undecodable == 0
     }
 }
@@ -77,6 +78,9 @@ pub struct Unmatched {
     pub results: u64,
     /// Events of processes not known to be traced.
     pub processes: u64,
+    /// Processes whose probes went in only after they had begun: children of a process that was attached to, and
+    /// programs with an allocator that nobody expected. What they did before is missing.
+    pub late_processes: u64,
     /// Records that could not be decoded.
     pub undecodable: u64,
 }
@@ -99,6 +103,7 @@ impl std::ops::AddAssign for Unmatched {
         self.calls = self.calls.saturating_add(other.calls);
         self.results = self.results.saturating_add(other.results);
         self.processes = self.processes.saturating_add(other.processes);
+        self.late_processes = self.late_processes.saturating_add(other.late_processes);
         self.undecodable = self.undecodable.saturating_add(other.undecodable);
     }
 }

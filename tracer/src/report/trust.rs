@@ -89,6 +89,11 @@ fn missing(unknown: &Unknown) -> Vec<Line> {
         ),
         line(unmatched.results, "result", "not readable from the process's memory: those allocations are missing."),
         line(unmatched.processes, "event", "of processes not known to be traced: counted nowhere."),
+        line(
+            unmatched.late_processes,
+            "process",
+            "followed only some milliseconds after its start: what it did before is missing. `record --follow -- CMD` misses nothing.",
+        ),
         line(unmatched.undecodable, "record", "not decodable: this is a bug in heaptide, please report it."),
     ]
 }
