@@ -61,16 +61,25 @@ fn vforked(options: &[&str]) -> Result<()> {
     let mut workload = Workload::start("vfork", &[])?;
     let recording = Recording::attach(&[workload.pid()], options)?;
     workload.go()?;
-    let accounts = workload.done()?;
-    compare::same("vfork", &accounts, &recording.stop()?.profile)
+    let mut accounts = workload.done()?;
+    let profile = recording.stop()?.profile;
+    // Where the kernel's probes see the threads of one process alone, the report says how many others there were.
+    let guests = profile.unknown["unmatched"]["guests"];
+    if guests > 0 {
+        ensure!(guests == 20, "{guests} of 20 children were noticed");
+        for account in &mut accounts {
+            account.sites.retain(|site| site.function != "by_child");
+        }
+    }
+    compare::same("vfork", &accounts, &profile)
 }
 
 #[test]
-fn what_a_child_allocates_in_its_parents_memory_is_the_parents() -> Result<()> {
+fn what_a_child_allocates_in_its_parents_memory_is_the_parents_or_said_to_be_unseen() -> Result<()> {
     vforked(&[])
 }
 
 #[test]
-fn what_a_followed_child_allocates_in_its_parents_memory_is_the_parents() -> Result<()> {
+fn what_a_followed_child_allocates_in_its_parents_memory_is_so_too() -> Result<()> {
     vforked(&["--follow"])
 }

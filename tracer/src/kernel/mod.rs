@@ -129,6 +129,13 @@ impl Kernel {
         Ok(self.traced.insert(pid, 1, 0)?)
     }
 
+    /// Whether probes of one process see another one that runs in its memory (`vfork`) as well: those that the kernel
+    /// filters by memory do, those that it filters by threads do not.
+    #[must_use]
+    pub const fn sees_guests(&self) -> bool {
+        matches!(self.means, Means::Single)
+    }
+
     /// The counters as they stand.
     pub fn counters(&self) -> Result<Counters, LoadError> {
         counters::read(&self.counters)

@@ -194,6 +194,7 @@ impl Shard {
         let parent = *self.guests.get(&fork.head.pid).unwrap_or(&fork.head.pid);
         if fork.head.flags & flag::SHARES_MEMORY != 0 {
             self.guests.insert(fork.child, parent);
+            self.tally.unmatched.guests += 1;
             return None;
         }
         if !self.limits.follow {

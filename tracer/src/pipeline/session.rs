@@ -381,6 +381,7 @@ struct Closing {
     bpf: Option<(f64, f64)>,
     from_start: bool,
     late: u64,
+    sees_guests: bool,
 }
 
 impl Closing {
@@ -394,6 +395,7 @@ impl Closing {
             bpf,
             from_start: session.from_start,
             late: session.probed.late,
+            sees_guests: session.kernel.sees_guests() || session.probed.by_process.values().all(FxHashSet::is_empty),
         }
     }
 }
@@ -411,7 +413,9 @@ impl Knowledge {
     fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
         let Self { processes, store, symbolizer, .. } = self;
         let counters = &closing.counters;
-        let unmatched = Unmatched { late_processes: closing.late, ..summary.unmatched };
+        // Every ring tells of each.
+        let guests = if closing.sees_guests { 0 } else { summary.unmatched.guests / u64::from(config.kernel.shards) };
+        let unmatched = Unmatched { late_processes: closing.late, guests, ..summary.unmatched };
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store);
         let events = summary.events;
         let processes = assemble::processes(summary, processes, store, symbolizer, most);

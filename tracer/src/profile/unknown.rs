@@ -81,6 +81,9 @@ pub struct Unmatched {
     /// Processes whose probes went in only after they had begun: children of a process that was attached to, and
     /// programs with an allocator that nobody expected. What they did before is missing.
     pub late_processes: u64,
+    /// Processes that ran in the memory of a traced one for a while (`vfork`, `posix_spawn`), where the kernel's probes
+    /// see one process's threads alone. Hardly any of them allocates; what one does is not seen.
+    pub guests: u64,
     /// Records that could not be decoded.
     pub undecodable: u64,
 }
@@ -104,6 +107,7 @@ impl std::ops::AddAssign for Unmatched {
         self.results = self.results.saturating_add(other.results);
         self.processes = self.processes.saturating_add(other.processes);
         self.late_processes = self.late_processes.saturating_add(other.late_processes);
+        self.guests = self.guests.saturating_add(other.guests);
         self.undecodable = self.undecodable.saturating_add(other.undecodable);
     }
 }

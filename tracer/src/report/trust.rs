@@ -116,6 +116,11 @@ fn beside(unknown: &Unknown) -> Vec<Line> {
             "byte",
             "unmapped that were not seen mapped (most often older than the trace): left out.",
         ),
+        line(
+            unmatched.guests,
+            "process",
+            "ran in the memory of a traced one before its exec (vfork, posix_spawn): what it allocated there, if anything, was not seen.",
+        ),
         line(unmatched.returns, "return", "of calls from before the trace: left out."),
         line(stacks.truncated, "stack", "cut, deeper than can be kept: outer callers are missing."),
         line(stacks.unreadable, "allocation", "counted without a stack: it could not be read."),
