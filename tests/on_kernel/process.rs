@@ -28,7 +28,7 @@ fn a_followed_child_starts_with_the_blocks_of_its_parent() -> Result<()> {
     let accounts = workload.done()?;
     ensure!(accounts.len() == 2, "two accounts are wanted: {accounts:?}");
     let report = recording.stop()?;
-    ensure!(report.profile.unknown["unmatched"]["late_processes"] == 1, "{:?}", report.profile.unknown);
+    ensure!(report.profile.unknown["unmatched"]["late_processes"] >= 1, "{:?}", report.profile.unknown);
     compare::same("fork", &accounts, &report.profile)?;
     let parent = accounts.iter().find(|account| account.role == "parent").context("no parent")?;
     let child = accounts.iter().find(|account| account.role == "child").context("no child")?;
