@@ -1,4 +1,4 @@
-// Allocates and frees on every thread, as fast as it can, until its input ends or a line comes. The first argument is the
+// Allocates and frees on every thread, again and again, until its input ends or a line comes. The first argument is the
 // number of threads (1 to 1024), the second what else it does: `forks` has it fork children that do the same for a moment.
 #include "truth.h"
 
@@ -7,6 +7,7 @@
 enum { MOST = 1024, HELD = 16 };
 
 static volatile int ended;
+static int count;
 
 SITE static void *churned(size_t size) { return malloc(size); }
 
@@ -15,8 +16,8 @@ static void *churn(void *unused) {
     for (unsigned i = 0; !ended; i++) {
         free(held[i % HELD]);
         held[i % HELD] = churned(16 + i % 200);
-        // Many threads share few processors: each has its turn.
-        if (i % 64 == 0) usleep(1000);
+        // Many threads share few processors: however many there are, they leave some time to others.
+        if (i % HELD == 0) usleep(250 * (useconds_t)count);
     }
     for (int i = 0; i < HELD; i++) free(held[i]);
     return unused;
@@ -38,7 +39,7 @@ static void *fork_children(void *unused) {
 
 int main(int argc, char **argv) {
     static pthread_t threads[MOST];
-    int count = argc > 1 ? atoi(argv[1]) : 1;
+    count = argc > 1 ? atoi(argv[1]) : 1;
     truth_require(count >= 1 && count <= MOST, "a number of threads is wanted");
     int forks = truth_told(argc, argv, "forks");
     pthread_attr_t attributes;
