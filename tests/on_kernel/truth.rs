@@ -1,6 +1,6 @@
 //! heaptide's numbers are the workloads' own.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use heaptide_tests::heaptide::Recording;
 use heaptide_tests::workload::Workload;
 use heaptide_tests::{compare, truth};
@@ -157,5 +157,19 @@ fn a_process_that_is_not_named_is_not_traced() -> Result<()> {
     compare::same("the traced process", &accounts, &report.profile)?;
     let pids: Vec<u32> = report.profile.processes.iter().map(|process| process.pid).collect();
     ensure!(pids == [traced.pid()], "reported: {pids:?}, traced: {}", traced.pid());
+    Ok(())
+}
+
+#[test]
+fn an_arena_made_within_a_free_is_the_allocators() -> Result<()> {
+    let mut workload = Workload::start("first_free", &[])?;
+    let recording = Recording::attach(&[workload.pid()], &[])?;
+    workload.go()?;
+    let accounts = workload.done()?;
+    let report = recording.stop()?;
+    compare::same("first_free", &accounts, &report.profile)?;
+    let process = report.profile.process(workload.pid(), 0).context("the process is not reported")?;
+    let (own, growth) = (process.sum("anonymous"), process.sum("allocator"));
+    ensure!(own.allocated.bytes == 0 && growth.allocated.bytes > 0, "{own:?} {growth:?}");
     Ok(())
 }

@@ -5,7 +5,7 @@
 //! or the same when it was made by a jump instead of a call. So a call that was left without a return (a jump out of
 //! it) does not swallow the ones after it: the next call at a higher place replaces it.
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
 use heaptide_common::Counter;
 
 use crate::{count::count, maps::THREADS};
@@ -56,12 +56,24 @@ pub struct Place {
     jumps: u32,
 }
 
+/// A call of `free` that was the thread's first call of the allocator. The C library sets itself up for a thread in it,
+/// and maps a new arena; no other `free` maps anything, so no other is kept.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct FirstFree {
+    /// Stack pointer at the entry; 0 when there is none.
+    sp: u64,
+    /// What the stack pointer led to: the return address.
+    returns_to: u64,
+}
+
 /// The calls of a thread.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Thread {
     pub heap: HeapCall,
     pub mapping: MappingCall,
+    pub first_free: FirstFree,
 }
 
 /// What a return belongs to.
@@ -123,8 +135,29 @@ impl Place {
     }
 }
 
+impl FirstFree {
+    const NONE: Self = Self { sp: 0, returns_to: 0 };
+
+    /// Whether a function that is being entered at `sp` was called from within this call. Its return is not seen: the
+    /// call is over when its return address has been overwritten, or the stack has shrunk past it.
+    #[inline(always)]
+    pub fn holds(&mut self, sp: u64) -> bool {
+        if self.sp == 0 {
+            return false;
+        }
+        // SAFETY: the helper checks the address.
+        let returns_to = unsafe { bpf_probe_read_user(self.sp as *const u64) };
+        let holds = sp < self.sp && returns_to.is_ok_and(|address: u64| address == self.returns_to);
+        if !holds {
+            self.sp = 0;
+        }
+        holds
+    }
+}
+
 impl Thread {
     const IDLE: Self = Self {
+        first_free: FirstFree::NONE,
         heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
         mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
     };
@@ -135,6 +168,20 @@ impl Thread {
         // SAFETY: only the thread itself uses its entry, and no probe interrupts another on the same thread; the entry
         // is removed when the thread exits.
         unsafe { THREADS.get_ptr_mut(tid)?.as_mut() }
+    }
+
+    /// Keeps a `free` at `sp` of a thread that has made no call so far.
+    #[inline(always)]
+    pub fn begin_with_free(tid: u32, sp: u64) {
+        // Without room for the thread, its arena counts as the program's own mapping; the release is recorded all the
+        // same, so nothing is lost.
+        if THREADS.insert(tid, Self::IDLE, u64::from(BPF_NOEXIST)).is_err() {
+            return;
+        }
+        // SAFETY: the helper checks the address.
+        if let (Some(thread), Ok(returns_to)) = (Self::known(tid), unsafe { bpf_probe_read_user(sp as *const u64) }) {
+            thread.first_free = FirstFree { sp, returns_to };
+        }
     }
 
     /// The thread's calls; counts the call as not followed when there is no room.

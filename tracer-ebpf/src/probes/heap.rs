@@ -126,10 +126,12 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     }
     let task = Task::current();
     // What an allocation function frees on its way is its own affair.
-    if let Some(thread) = Thread::known(task.tid())
-        && thread.heap.place.holds(registers.rsp)
-    {
-        return None;
+    if let Some(thread) = Thread::known(task.tid()) {
+        if thread.heap.place.holds(registers.rsp) {
+            return None;
+        }
+    } else {
+        Thread::begin_with_free(task.tid(), registers.rsp);
     }
     let record = Release { head: task.head(Kind::Release, 0), address };
     send(shard_of(address, settings.shards), record, Counter::LostRelease);
