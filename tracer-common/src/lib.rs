@@ -10,9 +10,10 @@ pub mod record;
 pub mod settings;
 pub mod signature;
 pub mod stack;
+pub mod unwind;
 
 pub use counter::Counter;
-pub use settings::Settings;
+pub use settings::{Settings, StackMethod};
 pub use signature::Signature;
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "heaptide reads 64-bit processes from 64-bit hosts only");

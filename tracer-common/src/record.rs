@@ -2,7 +2,7 @@
 //!
 //! All integers are in the byte order of the host. Times are nanoseconds of `CLOCK_MONOTONIC`.
 
-use crate::stack::MAX_FRAMES;
+use crate::{stack::MAX_FRAMES, unwind::File};
 
 /// What a record says. A number is never given to another meaning.
 #[repr(u16)]
@@ -37,6 +37,10 @@ pub enum Kind {
     Exec = 13,
     /// The last thread of a process has ended: [`Head`] alone.
     Exit = 14,
+    /// A file whose table is needed was met for the first time: [`Wanted`].
+    Wanted = 15,
+    /// What is needed to go on with a stack that the kernel part could not follow to its end: [`Remainder`].
+    Remainder = 16,
 }
 
 impl Kind {
@@ -58,6 +62,8 @@ impl Kind {
             12 => Self::Fork,
             13 => Self::Exec,
             14 => Self::Exit,
+            15 => Self::Wanted,
+            16 => Self::Remainder,
             _ => return None,
         })
     }
@@ -95,6 +101,10 @@ pub mod flag {
     pub const SHARES_MEMORY: u16 = 4;
     /// The stack was deeper than can be kept.
     pub const TRUNCATED: u16 = 8;
+    /// The stack ends before its outermost frame, for whatever reason.
+    pub const INCOMPLETE: u16 = 16;
+    /// A frame of the stack is a guess by the frame pointer: its code has no call frame information.
+    pub const GUESSED: u16 = 32;
 }
 
 /// A block was allocated.
@@ -269,7 +279,76 @@ pub struct Fork {
     pub unused: u32,
 }
 
+/// A stack has led to a file that has no table yet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Wanted {
+    /// What, who, when.
+    pub head: Head,
+    /// The file.
+    pub file: File,
+    /// An address at which the process has it mapped.
+    pub address: u64,
+}
+
+/// The rest of a stack whose walk ended at a file without a table, or while mappings were being changed. The
+/// [`Kind::Stack`] with the same id holds the frames so far, and no other stack has this id. `length` bytes of the
+/// process's stack follow, from address `base` on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Remainder {
+    /// What, who, when.
+    pub head: Head,
+    /// The stack's id.
+    pub id: u64,
+    /// Why the walk ended: the number of a [`crate::unwind::Outcome`].
+    pub outcome: u64,
+    /// Instruction pointer of the last frame.
+    pub pc: u64,
+    /// Its stack pointer.
+    pub sp: u64,
+    /// Its `rbp`.
+    pub bp: u64,
+    /// 1 when `pc` is a return address.
+    pub after_call: u64,
+    /// The address of the first byte that follows.
+    pub base: u64,
+    /// How many bytes follow.
+    pub length: u64,
+    /// The file without a table; 0 for any other outcome.
+    pub file: File,
+    /// Return addresses that the kernel keeps for return probes: their place on the stack, and the address that belongs
+    /// there. Places of 0 are unused.
+    pub held: [[u64; 2]; HELD],
+}
+
+/// Functions with a return probe that a thread can be in at one time, as far as is looked.
+pub const HELD: usize = 8;
+
+/// Bytes of the stack that go with a [`Remainder`] at most, a multiple of a page.
+pub const REMAINDER_BYTES: usize = 32 << 10;
+
+/// A [`Remainder`] with room for as much as there can be, as the kernel part builds it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct FullRemainder {
+    /// The record.
+    pub remainder: Remainder,
+    /// The stack, from [`Remainder::base`] on.
+    pub memory: [u8; REMAINDER_BYTES],
+}
+
 const _: () = {
+    assert!(size_of::<Remainder>() == 104 + 16 * HELD);
+    assert!(size_of::<Wanted>() == 48);
     assert!(size_of::<Head>() == 24);
     assert!(size_of::<Allocation>() == 48);
     assert!(size_of::<Release>() == 32);

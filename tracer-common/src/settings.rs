@@ -23,12 +23,58 @@ pub struct Settings {
     pub task_signal: u32,
     /// Byte offset of `live` (threads that have not exited) in the kernel's `signal_struct`.
     pub signal_live: u32,
-    /// 0; keeps the size a multiple of eight.
+    /// Byte offset of `vm_start` in the kernel's `vm_area_struct`.
+    pub vma_start: u32,
+    /// Byte offset of `vm_pgoff` in the kernel's `vm_area_struct`.
+    pub vma_page_offset: u32,
+    /// Byte offset of `vm_file` in the kernel's `vm_area_struct`.
+    pub vma_file: u32,
+    /// Byte offset of `vm_private_data` in the kernel's `vm_area_struct`.
+    pub vma_private: u32,
+    /// Byte offset of `name` in the kernel's `vm_special_mapping`.
+    pub special_name: u32,
+    /// Byte offset of `f_inode` in the kernel's `file`.
+    pub file_inode: u32,
+    /// Byte offset of `i_ino` in the kernel's `inode`.
+    pub inode_number: u32,
+    /// Byte offset of `i_sb` in the kernel's `inode`.
+    pub inode_super: u32,
+    /// Byte offset of `s_dev` in the kernel's `super_block`.
+    pub super_device: u32,
+    /// Byte offset of `utask` in the kernel's `task_struct`.
+    pub task_uprobes: u32,
+    /// Byte offset of `return_instances` in the kernel's `uprobe_task`.
+    pub uprobes_returns: u32,
+    /// Byte offset of `stack` in the kernel's `return_instance`.
+    pub return_stack: u32,
+    /// Byte offset of `orig_ret_vaddr` in the kernel's `return_instance`.
+    pub return_address: u32,
+    /// Byte offset of `next` in the kernel's `return_instance`.
+    pub return_next: u32,
+    /// Changes whenever a traced process has changed what code it has mapped: rules kept of addresses before do not count
+    /// any more. The kernel part's own: 0 at the start.
+    pub epoch: u32,
+    /// How stacks are taken: the number of a [`StackMethod`].
+    pub stacks: u32,
+    /// 0.
     pub unused: u32,
+}
+
+/// How stacks are taken.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StackMethod {
+    /// By call frame information, in the kernel part.
+    #[default]
+    Cfi = 0,
+    /// By frame pointers, by the kernel's own `bpf_get_stack`.
+    FramePointers = 1,
+    /// Not at all.
+    None = 2,
 }
 
 // SAFETY: `Settings` is repr(C), made of integers only, without padding: any bytes are a valid value.
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}
 
-const _: () = assert!(size_of::<Settings>() == 48);
+const _: () = assert!(size_of::<Settings>() == 112);

@@ -1,7 +1,7 @@
 //! How a stack is told apart from all others without sending it again.
 
 /// Most frames of one stack. Deeper stacks keep the leaf side.
-pub const MAX_FRAMES: usize = 127;
+pub const MAX_FRAMES: usize = 256;
 
 /// The identity of a stack: two independent 64-bit hashes of the process and its return addresses, taken in one pass.
 ///

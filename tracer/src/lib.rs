@@ -22,3 +22,4 @@ pub mod report;
 pub mod ring;
 pub mod stacks;
 pub mod symbols;
+pub mod unwind;
