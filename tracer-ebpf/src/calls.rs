@@ -5,10 +5,13 @@
 //! or the same when it was made by a jump instead of a call. So a call that was left without a return (a jump out of
 //! it) does not swallow the ones after it: the next call at a higher place replaces it.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_probe_read_user};
-use heaptide_common::Counter;
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated::bpf_get_current_task},
+};
+use heaptide_common::{Counter, Settings};
 
-use crate::{count::count, maps::THREADS};
+use crate::{count::count, emit::Task, maps::THREADS};
 
 /// A call that has swallowed so many nested ones is taken to have been left without a return.
 const MAX_NESTED: u32 = 256;
@@ -73,6 +76,8 @@ pub struct FirstFree {
 pub struct Thread {
     pub heap: HeapCall,
     pub mapping: MappingCall,
+    /// What tells the address space of the thread from others.
+    pub space: u64,
     pub first_free: FirstFree,
 }
 
@@ -160,6 +165,7 @@ impl Thread {
         first_free: FirstFree::NONE,
         heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
         mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
+        space: 0,
     };
 
     /// The thread's calls, when it has made any.
@@ -172,28 +178,41 @@ impl Thread {
 
     /// Keeps a `free` at `sp` of a thread that has made no call so far.
     #[inline(always)]
-    pub fn begin_with_free(tid: u32, sp: u64) {
+    pub fn begin_with_free(task: Task, settings: &Settings, sp: u64) {
         // Without room for the thread, its arena counts as the program's own mapping; the release is recorded all the
         // same, so nothing is lost.
-        if THREADS.insert(tid, Self::IDLE, u64::from(BPF_NOEXIST)).is_err() {
-            return;
-        }
+        let mut thread = Self::IDLE;
+        thread.space = space(task, settings);
         // SAFETY: the helper checks the address.
-        if let (Some(thread), Ok(returns_to)) = (Self::known(tid), unsafe { bpf_probe_read_user(sp as *const u64) }) {
+        if let Ok(returns_to) = unsafe { bpf_probe_read_user(sp as *const u64) } {
             thread.first_free = FirstFree { sp, returns_to };
         }
+        let _ = THREADS.insert(task.tid(), thread, u64::from(BPF_NOEXIST));
     }
 
     /// The thread's calls; counts the call as not followed when there is no room.
     #[inline(always)]
-    pub fn of(tid: u32) -> Option<&'static mut Self> {
-        if let Some(thread) = Self::known(tid) {
+    pub fn of(task: Task, settings: &Settings) -> Option<&'static mut Self> {
+        if let Some(thread) = Self::known(task.tid()) {
             return Some(thread);
         }
-        if THREADS.insert(tid, Self::IDLE, u64::from(BPF_NOEXIST)).is_err() {
+        let mut thread = Self::IDLE;
+        thread.space = space(task, settings);
+        if THREADS.insert(task.tid(), thread, u64::from(BPF_NOEXIST)).is_err() {
             count(Counter::CallTableFull);
             return None;
         }
-        Self::known(tid)
+        Self::known(task.tid())
     }
+}
+
+/// The process and its address space, mixed. An exec makes another one.
+#[inline(always)]
+fn space(task: Task, settings: &Settings) -> u64 {
+    // SAFETY: the helpers check every address.
+    let mm: u64 = unsafe {
+        let current = bpf_get_current_task() as *const u8;
+        bpf_probe_read_kernel(current.wrapping_add(settings.task_mm as usize).cast()).unwrap_or_default()
+    };
+    (mm ^ u64::from(task.pid()) << 40).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }

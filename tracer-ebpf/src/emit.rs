@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     bindings::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_current_pid_tgid, generated::bpf_ktime_get_ns},
+    helpers::{bpf_get_current_pid_tgid, bpf_ringbuf_output, generated::bpf_ktime_get_ns},
 };
 use heaptide_common::{
     Counter,
@@ -88,8 +88,6 @@ pub fn broadcast<T: Copy + 'static>(shards: u32, record: T, lost: Counter) {
 /// Puts the first `frames` frames of `record` into ring `shard`; says whether there was room.
 #[inline(always)]
 pub fn send_stack(shard: u32, record: *const FullStack, frames: usize) -> bool {
-    use aya_ebpf::helpers::bpf_ringbuf_output;
-
     const HEAD: u64 = size_of::<heaptide_common::record::Stack>() as u64;
     let Some(ring) = RINGS.get(shard) else { return false };
     let size = HEAD + frames as u64 * 8;
@@ -102,7 +100,7 @@ pub fn send_stack(shard: u32, record: *const FullStack, frames: usize) -> bool {
 
 /// Counts a record as sent, and says whether it is the one that wakes the reader.
 #[inline(always)]
-fn wakeup() -> u64 {
+pub fn wakeup() -> u64 {
     let before = add(Counter::Sent, 1);
     u64::from(if before % RECORDS_PER_WAKEUP == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

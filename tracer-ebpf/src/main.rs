@@ -14,6 +14,8 @@ mod emit;
 mod maps;
 mod probes;
 mod stack;
+mod unwind;
+mod verify;
 
 // The kernel hands helpers such as bpf_get_stack and bpf_probe_read_user to GPL-compatible programs only.
 #[unsafe(link_section = "license")]

@@ -1,15 +1,20 @@
 //! Everything that outlives a probe hit. The user side knows these maps by their names.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     btf_maps::{Array, ArrayOfMaps, HashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use heaptide_common::{
     Counter, Settings,
     record::{FullStack, Head},
+    unwind::{File, FileTable, Outcome},
 };
 
-use crate::calls::Thread;
+use crate::{
+    calls::Thread,
+    unwind::{self, Walk},
+};
 
 /// Most rings. The user side fills in as many as it reads, and says so in [`Settings::shards`].
 pub const MAX_SHARDS: usize = 8;
@@ -23,6 +28,12 @@ pub const MAX_PROCESSES: usize = 16_384;
 /// Slots of the table of stacks already sent. A stack that lost its slot to another is sent once more, nothing else.
 pub const SEEN_SLOTS: usize = 65_536;
 
+/// Files that can have a table.
+pub const MAX_FILES: usize = 16_384;
+
+/// Files that can be asked for.
+pub const MAX_WANTED: usize = MAX_FILES;
+
 /// Scratch buffers of a CPU. A probe can be preempted by a task that hits one itself; each takes a buffer of its own.
 pub const SCRATCHES: usize = 4;
 
@@ -34,6 +45,7 @@ pub type Ring = RingBuf<Head, 4096>;
 pub struct Scratch {
     /// 1 while a probe uses the buffer.
     pub busy: u64,
+    pub walk: Walk,
     pub record: FullStack,
 }
 
@@ -54,6 +66,26 @@ pub static TRACED: HashMap<u32, u32, MAX_PROCESSES> = HashMap::new();
 
 #[btf_map]
 pub static SEEN: Array<u64, SEEN_SLOTS> = Array::new();
+
+/// Rows of all files with a table. The user side chooses how many there can be, and writes them by way of memory.
+#[btf_map]
+pub static ROWS: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// Files with a table.
+#[btf_map]
+pub static FILES: HashMap<File, FileTable, MAX_FILES> = HashMap::new();
+
+/// Files that had none when an address of theirs was met, and were asked for.
+#[btf_map]
+pub static WANTED: HashMap<File, u32, MAX_WANTED> = HashMap::new();
+
+/// The cache of rules: one value, so that a place in it is found without a call.
+#[btf_map]
+pub static RULES: Array<[u64; unwind::CACHE_WORDS], 1> = Array::new();
+
+/// How walks ended, by [`heaptide_common::unwind::Outcome`].
+#[btf_map]
+pub static OUTCOMES: PerCpuArray<u64, { Outcome::COUNT }> = PerCpuArray::new();
 
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, SCRATCHES> = PerCpuArray::new();

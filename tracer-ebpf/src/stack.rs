@@ -1,37 +1,128 @@
 //! The stack of a hit, sent once.
 //!
-//! It is taken at the *return* of the allocation function: there the instruction pointer is the return address and the
-//! frame pointer is the caller's own, so the immediate caller is right in every program, and only stacks of successful
-//! calls are paid for.
+//! It is taken at the *return* of the allocation function: there the instruction pointer is the return address and all
+//! registers are the caller's own, and only stacks of successful calls are paid for.
 
-use aya_ebpf::{EbpfContext, bindings::BPF_F_USER_STACK, helpers::generated::bpf_get_stack};
+use aya_ebpf::bindings::pt_regs;
 use heaptide_common::{
-    Counter,
-    record::{Kind, Stack, flag},
+    Counter, Settings, StackMethod,
+    record::{FullStack, Kind, Stack, flag},
     stack::{Fingerprint, MAX_FRAMES},
+    unwind::Outcome,
 };
 
 use crate::{
     atomic,
+    calls::Thread,
     count::count,
     emit::{Task, send_stack},
-    maps::{SCRATCH, SCRATCHES, SEEN, SEEN_SLOTS, Scratch},
+    maps::{OUTCOMES, SCRATCH, SCRATCHES, SEEN, SEEN_SLOTS, Scratch},
+    unwind,
+    verify::mask,
 };
 
 /// No stack.
 pub const NONE: u64 = 0;
 
-/// Takes the stack and sees to it that ring `shard` or an earlier record has its frames; gives its id, or [`NONE`].
-#[inline(always)]
-pub fn take<C: EbpfContext>(ctx: &C, task: Task, shard: u32) -> u64 {
-    let Some(scratch) = claim() else {
-        count(Counter::StackBusy);
-        return NONE;
-    };
-    let id = build(ctx, task, shard, scratch);
-    // SAFETY: as in `claim`; the buffer is ours until this store.
-    unsafe { (&raw mut (*scratch).busy).write_volatile(0) };
-    id
+/// The return of a function.
+#[derive(Clone, Copy)]
+pub struct Return<'a> {
+    pub settings: &'static Settings,
+    pub task: Task,
+    pub registers: &'a pt_regs,
+    /// The thread's address space: see [`Thread::space`].
+    pub space: u64,
+}
+
+impl<'a> Return<'a> {
+    #[inline(always)]
+    pub fn new(settings: &'static Settings, task: Task, registers: &'a pt_regs, thread: &Thread) -> Self {
+        Self { settings, task, registers, space: thread.space }
+    }
+
+    /// Takes the stack and sees to it that ring `shard` or an earlier record has its frames; gives its id, or [`NONE`].
+    #[inline(always)]
+    pub fn stack(&self, shard: u32) -> u64 {
+        if self.settings.stacks == StackMethod::None as u32 {
+            return NONE;
+        }
+        let Some(scratch) = claim() else {
+            count(Counter::StackBusy);
+            return NONE;
+        };
+        // SAFETY: the buffer is ours.
+        let id = unsafe {
+            let (walk, record) = (&raw mut (*scratch).walk, &raw mut (*scratch).record);
+            (*walk).pc = self.registers.rip;
+            (*walk).sp = self.registers.rsp;
+            (*walk).bp = self.registers.rbp;
+            (*walk).after_call = 1;
+            let epoch = (&raw const self.settings.epoch).read_volatile();
+            // Multiplied, so that no address of one epoch is taken for another one of the next.
+            (*walk).salt = (self.space ^ u64::from(epoch)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+            if self.settings.stacks == StackMethod::Cfi as u32 {
+                unwind::walk(walk, record, self.task.pid());
+            } else {
+                unwind::by_frame_pointers(walk, record, self.registers, self.task.pid());
+            }
+            self.send(walk, record, shard)
+        };
+        // SAFETY: as in `claim`; the buffer is ours until this store.
+        unsafe { (&raw mut (*scratch).busy).write_volatile(0) };
+        id
+    }
+
+    /// # Safety
+    /// Both are the caller's own.
+    #[inline(always)]
+    unsafe fn send(&self, walk: *mut unwind::Walk, record: *mut FullStack, shard: u32) -> u64 {
+        // SAFETY: the caller vouches for the pointers.
+        let (taken, frames, outcome, guessed) = unsafe {
+            (
+                Fingerprint { id: (*walk).fingerprint, check: (*walk).check },
+                (*walk).frames,
+                (*walk).outcome,
+                (*walk).guessed,
+            )
+        };
+        let mut head = self.task.head(Kind::Stack, 0);
+        let goes_on = outcome == Outcome::NoTable as u64 || outcome == Outcome::Busy as u64;
+        // What is not whole yet is like no other stack.
+        // SAFETY: the caller vouches for the pointers.
+        let taken = if goes_on { taken.push(head.time).push(unsafe { (*walk).sp }) } else { taken };
+        if let Some(slot) = OUTCOMES.get_ptr_mut(outcome as u32) {
+            // SAFETY: the map gives an aligned pointer into memory that lives as long as the program.
+            unsafe { atomic::fetch_add(slot, 1) };
+        }
+        let fingerprint = taken.finish();
+        let index = mask::<{ SEEN_SLOTS as u64 - 1 }>(fingerprint.id);
+        let Some(seen) = SEEN.get_ptr_mut(index as u32) else { return NONE };
+        // Two CPUs that both find the stack unseen send it twice, which is harmless.
+        // SAFETY: the map gives an aligned pointer into memory that lives as long as the program.
+        if unsafe { seen.read_volatile() } == fingerprint.check {
+            return fingerprint.id;
+        }
+        let too_deep = u16::from(outcome == Outcome::TooDeep as u64) * flag::TRUNCATED;
+        let is_whole = outcome == Outcome::Complete as u64 || outcome == Outcome::Guessed as u64;
+        let cut = u16::from(!is_whole) * flag::INCOMPLETE;
+        head.flags = too_deep | cut | guessed as u16 * flag::GUESSED;
+        head.frames = frames as u32;
+        // SAFETY: the caller vouches for the pointer.
+        unsafe { (*record).stack = Stack { head, id: fingerprint.id } };
+        let frames = mask::<{ 2 * MAX_FRAMES as u64 - 1 }>(frames);
+        if frames <= MAX_FRAMES as u64 && send_stack(shard, record, frames as usize) {
+            // Only what was sent counts as seen.
+            // SAFETY: as above.
+            unsafe { seen.write_volatile(fingerprint.check) };
+            if goes_on {
+                // SAFETY: as above.
+                unsafe { unwind::send_remainder(shard, walk, head, fingerprint.id) };
+            }
+        } else {
+            count(Counter::LostStack);
+        }
+        fingerprint.id
+    }
 }
 
 /// A scratch buffer of this CPU that no preempted probe is using.
@@ -45,51 +136,4 @@ fn claim() -> Option<*mut Scratch> {
         }
     }
     None
-}
-
-#[inline(always)]
-fn build<C: EbpfContext>(ctx: &C, task: Task, shard: u32, scratch: *mut Scratch) -> u64 {
-    // SAFETY: the buffer is ours; the helper writes at most the given number of bytes into its frames.
-    let bytes = unsafe {
-        bpf_get_stack(
-            ctx.as_ptr(),
-            (&raw mut (*scratch).record.frames).cast(),
-            (MAX_FRAMES * 8) as u32,
-            u64::from(BPF_F_USER_STACK),
-        )
-    };
-    if bytes <= 0 {
-        count(Counter::StackUnreadable);
-        return NONE;
-    }
-    let frames = (bytes as usize / 8).min(MAX_FRAMES);
-    let mut fingerprint = Fingerprint::start(task.pid());
-    for index in 0..MAX_FRAMES {
-        if index >= frames {
-            break;
-        }
-        // SAFETY: index < MAX_FRAMES, and the helper has written `frames` of them.
-        fingerprint = fingerprint.push(unsafe { *(&raw const (*scratch).record.frames).cast::<u64>().add(index) });
-    }
-    let fingerprint = fingerprint.finish();
-    let Some(seen) = SEEN.get_ptr_mut((fingerprint.id as usize & (SEEN_SLOTS - 1)) as u32) else { return NONE };
-    // Two CPUs that both find the stack unseen send it twice, which is harmless.
-    // SAFETY: the map gives an aligned pointer into memory that lives as long as the program.
-    if unsafe { seen.read_volatile() } != fingerprint.check {
-        let flags = if frames == MAX_FRAMES { flag::TRUNCATED } else { 0 };
-        let mut head = task.head(Kind::Stack, flags);
-        head.frames = frames as u32;
-        // SAFETY: the buffer is ours.
-        let record = unsafe { &raw mut (*scratch).record };
-        // SAFETY: as above.
-        unsafe { (*record).stack = Stack { head, id: fingerprint.id } };
-        if send_stack(shard, record, frames) {
-            // Only what was sent counts as seen.
-            // SAFETY: as above.
-            unsafe { seen.write_volatile(fingerprint.check) };
-        } else {
-            count(Counter::LostStack);
-        }
-    }
-    fingerprint.id
 }

@@ -21,7 +21,7 @@ use crate::{
     count::{add, count},
     emit::{Task, send},
     maps::running,
-    stack,
+    stack::Return,
 };
 
 /// Any function that allocates or resizes; the cookie says where its arguments are.
@@ -50,7 +50,7 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
-    let thread = Thread::of(task.tid())?;
+    let thread = Thread::of(task, settings)?;
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
     if !thread.heap.place.begin(registers.rsp) {
@@ -108,7 +108,7 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         return None;
     }
     let shard = shard_of(address, settings.shards);
-    let stack = stack::take(ctx, task, shard);
+    let stack = Return::new(settings, task, registers, thread).stack(shard);
     let record = Allocation { head: task.head(Kind::Allocation, 0), address, size: call.size, stack };
     send(shard, record, Counter::LostAllocation);
     Some(())
@@ -131,7 +131,7 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
             return None;
         }
     } else {
-        Thread::begin_with_free(task.tid(), registers.rsp);
+        Thread::begin_with_free(task, settings, registers.rsp);
     }
     let record = Release { head: task.head(Kind::Release, 0), address };
     send(shard_of(address, settings.shards), record, Counter::LostRelease);

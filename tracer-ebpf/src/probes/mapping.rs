@@ -15,8 +15,12 @@ use crate::{
     count::count,
     emit::{MAPPING_SHARD, Task, send},
     maps::running,
-    stack,
+    stack::{self, Return},
+    unwind,
 };
+
+/// From the kernel's `uapi/asm-generic/mman-common.h`.
+const PROT_EXEC: u64 = 4;
 
 /// `mmap(address, length, protection, flags, fd, offset)`.
 #[uprobe]
@@ -31,12 +35,16 @@ pub fn mmap_call(ctx: ProbeContext) -> u32 {
 /// The return of `mmap`.
 #[uretprobe]
 pub fn mmap_return(ctx: RetProbeContext) -> u32 {
-    if let Some((task, call, address)) = returned(&ctx)
+    if let Some((hit, call, address)) = returned(&ctx)
         && !failed(address)
     {
-        let stack = stack::take(&ctx, task, MAPPING_SHARD);
+        if call.bits & PROT_EXEC != 0 {
+            // Code may be where other code was.
+            unwind::forget_rules();
+        }
+        let stack = hit.stack(MAPPING_SHARD);
         let record = Map {
-            head: task.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
+            head: hit.task.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
             address,
             length: call.length,
             stack,
@@ -64,9 +72,9 @@ pub fn munmap_call(ctx: ProbeContext) -> u32 {
 /// The return of `munmap`.
 #[uretprobe]
 pub fn munmap_return(ctx: RetProbeContext) -> u32 {
-    if let Some((task, _, status)) = returned(&ctx) {
+    if let Some((hit, _, status)) = returned(&ctx) {
         let flags = if status as u32 == 0 { flag::SUCCEEDED } else { 0 };
-        send(MAPPING_SHARD, UnmapEnd { head: task.head(Kind::UnmapEnd, flags) }, Counter::LostMapping);
+        send(MAPPING_SHARD, UnmapEnd { head: hit.task.head(Kind::UnmapEnd, flags) }, Counter::LostMapping);
     }
     0
 }
@@ -87,11 +95,11 @@ pub fn mremap_call(ctx: ProbeContext) -> u32 {
 /// The return of `mremap`.
 #[uretprobe]
 pub fn mremap_return(ctx: RetProbeContext) -> u32 {
-    if let Some((task, call, address)) = returned(&ctx) {
+    if let Some((hit, call, address)) = returned(&ctx) {
         let succeeded = !failed(address);
-        let stack = if succeeded { stack::take(&ctx, task, MAPPING_SHARD) } else { stack::NONE };
+        let stack = if succeeded { hit.stack(MAPPING_SHARD) } else { stack::NONE };
         let flags = call.beneath as u16 * flag::BENEATH | u16::from(succeeded) * flag::SUCCEEDED;
-        let record = Remap { head: task.head(Kind::RemapEnd, flags), address, length: call.length, stack };
+        let record = Remap { head: hit.task.head(Kind::RemapEnd, flags), address, length: call.length, stack };
         send(MAPPING_SHARD, record, Counter::LostMapping);
     }
     0
@@ -109,11 +117,11 @@ pub fn break_call(ctx: ProbeContext) -> u32 {
 /// The return of `sbrk`, which gives the break before the call.
 #[uretprobe]
 pub fn sbrk_return(ctx: RetProbeContext) -> u32 {
-    if let Some((task, call, before)) = returned(&ctx)
+    if let Some((hit, call, before)) = returned(&ctx)
         && !failed(before)
         && call.length != 0
     {
-        send_break(&ctx, task, call, before, before.wrapping_add(call.length));
+        send_break(&hit, call, before, before.wrapping_add(call.length));
     }
     0
 }
@@ -121,28 +129,28 @@ pub fn sbrk_return(ctx: RetProbeContext) -> u32 {
 /// The return of `brk`, which gives a status.
 #[uretprobe]
 pub fn brk_return(ctx: RetProbeContext) -> u32 {
-    if let Some((task, call, status)) = returned(&ctx)
+    if let Some((hit, call, status)) = returned(&ctx)
         && status as u32 == 0
     {
-        send_break(&ctx, task, call, 0, call.length);
+        send_break(&hit, call, 0, call.length);
     }
     0
 }
 
 #[inline(always)]
-fn send_break(ctx: &RetProbeContext, task: Task, call: &MappingCall, before: u64, after: u64) {
-    let stack = stack::take(ctx, task, MAPPING_SHARD);
-    let head = task.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
+fn send_break(hit: &Return<'_>, call: &MappingCall, before: u64, after: u64) {
+    let stack = hit.stack(MAPPING_SHARD);
+    let head = hit.task.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
     send(MAPPING_SHARD, Break { head, before, after, stack }, Counter::LostMapping);
 }
 
 /// Keeps a call until its return; gives the task when the call is the outermost mapping call.
 #[inline(always)]
 fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
-    running()?;
+    let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
-    let thread = Thread::of(task.tid())?;
+    let thread = Thread::of(task, settings)?;
     if !thread.mapping.place.begin(registers.rsp) {
         return None;
     }
@@ -153,8 +161,8 @@ fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
 
 /// The outermost mapping call that has returned, and what it returned.
 #[inline(always)]
-fn returned(ctx: &RetProbeContext) -> Option<(Task, &'static MappingCall, u64)> {
-    running()?;
+fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, &'static MappingCall, u64)> {
+    let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
     // SAFETY: the context of a uretprobe is the registers of the task.
@@ -164,7 +172,10 @@ fn returned(ctx: &RetProbeContext) -> Option<(Task, &'static MappingCall, u64)> 
         return None;
     };
     match thread.mapping.place.end(registers.rsp) {
-        Returned::Outermost => Some((task, &thread.mapping, registers.rax)),
+        Returned::Outermost => {
+            let hit = Return::new(settings, task, registers, thread);
+            Some((hit, &thread.mapping, registers.rax))
+        }
         Returned::Nested => None,
         Returned::Unseen => {
             count(Counter::ReturnWithoutCall);
