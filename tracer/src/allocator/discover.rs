@@ -119,6 +119,28 @@ pub fn discover(pid: u32) -> Result<Vec<Found>, DiscoverError> {
     if found.is_empty() { Err(DiscoverError::NoAllocator { searched, failed }) } else { Ok(found) }
 }
 
+/// The function that the loader calls whenever libraries come or go: debuggers wait there (System V ABI, `r_debug`).
+const LIBRARIES: &str = "_dl_debug_state";
+
+/// The loader that `pid` has mapped, with that function; `None` when there is none or it cannot be read.
+#[must_use]
+pub fn discover_loader(pid: u32) -> Option<Found> {
+    let is_loader =
+        |mapped: &MappedFile| mapped.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-"));
+    let mapped = mapped::mapped_files(pid).ok()?.into_iter().find(is_loader)?;
+    let file = mapped.open(pid).ok()?;
+    let symbols = Elf::read(&file).and_then(|elf| elf.symbols(&[LIBRARIES])).ok()?;
+    let file_offset = symbols.iter().find_map(|symbol| symbol.function_offset)?;
+    let function = FoundFunction { name: LIBRARIES, aliases: Vec::new(), file_offset, role: Role::Libraries };
+    Some(Found {
+        path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+        display: printable(&mapped.path.to_string_lossy()),
+        family: Family::Other,
+        functions: vec![function],
+        _file: Arc::new(file),
+    })
+}
+
 /// What is beneath an error whose own text only repeats the file's name.
 fn reason(error: &DiscoverError) -> String {
     let causes = std::iter::successors(error.source(), |&error| error.source());

@@ -20,13 +20,15 @@ pub enum Role {
     Break,
     /// `sbrk`: moves the program break by a distance; the result is where it was.
     BreakBy,
+    /// The loader's own: libraries are about to be, or have been, loaded or unloaded.
+    Libraries,
 }
 
 impl Role {
     /// Whether the function takes memory from the kernel or gives it back, rather than a block.
     #[must_use]
     pub const fn is_mapping(self) -> bool {
-        !matches!(self, Self::Allocate(_) | Self::Release)
+        !matches!(self, Self::Allocate(_) | Self::Release | Self::Libraries)
     }
 }
 

@@ -14,7 +14,7 @@ mod program;
 #[cfg(test)]
 mod test_programs;
 
-pub use discover::{DiscoverError, Found, FoundFunction, discover, discover_file};
+pub use discover::{DiscoverError, Found, FoundFunction, discover, discover_file, discover_loader};
 pub use elf::ElfError;
 pub use family::{Family, Function, Role};
 pub use libraries::{LibrariesError, program_libraries};

@@ -152,5 +152,27 @@ const fn programs_of(role: Role) -> &'static [&'static str] {
         Role::Remap => &["mremap_return", "mremap_call"],
         Role::Break => &["brk_return", "break_call"],
         Role::BreakBy => &["sbrk_return", "break_call"],
+        Role::Libraries => &["libraries_change"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_return_is_probed_before_its_call_and_each_function_once_a_program() {
+        let found = crate::allocator::discover(std::process::id()).unwrap();
+        let found = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
+        let programs = by_program(found);
+        let place = |name| programs.iter().position(|(program, _)| *program == name).unwrap();
+        for (returns, call) in [("heap_return", "heap_call"), ("mmap_return", "mmap_call")] {
+            assert!(place(returns) < place(call), "{returns} comes before {call}");
+        }
+        assert_eq!(place("heap_free"), 0);
+        let by_role: usize = found.functions.iter().map(|function| programs_of(function.role).len()).sum();
+        assert_eq!(programs.iter().map(|(_, sites)| sites.len()).sum::<usize>(), by_role);
+        let (_, calls) = &programs[place("heap_call")];
+        assert!(calls.iter().all(|site| site.cookie.is_some()), "an allocation's probe knows its arguments");
     }
 }

@@ -32,6 +32,9 @@ pub enum LoadError {
     /// A map could not be used.
     #[error("a map of the kernel part cannot be used: {}", innermost(.0))]
     Map(#[from] MapError),
+    /// The tables for unwinding could not be mapped.
+    #[error("the tables for unwinding cannot be mapped into memory: {0}")]
+    Rows(#[source] io::Error),
     /// The kernel did not take a program.
     #[error("the kernel refused the program `{name}`: {}", reason(.source))]
     Program {

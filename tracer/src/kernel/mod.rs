@@ -12,6 +12,7 @@ mod offsets;
 mod ring;
 mod single;
 mod sys;
+mod tables;
 mod types;
 
 use std::{
@@ -21,21 +22,23 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray},
+    maps::{Array, HashMap as BpfHashMap, Map, MapData, PerCpuArray},
     programs::{Program, ProgramError},
     sys::SyscallError,
 };
 use heaptide_common::Settings;
+pub use heaptide_common::StackMethod;
 
 pub use attach::{Detaching, Probes, Scope};
 pub use bill::{Bill, WINDOW as BILL_WINDOW};
-pub use counters::Counters;
+pub use counters::{Counters, Outcomes};
 pub use error::{AttachError, LoadError};
 pub use features::Features;
 pub use launched::{Launched, Mapped};
 pub use object::is_built_in;
 pub use offsets::{OffsetError, Offsets};
 pub use ring::Ring;
+pub use tables::{FileRows, Tables};
 
 use multi::Multi;
 use object::{Code, Purpose};
@@ -53,6 +56,10 @@ pub struct Options {
     pub min_size: u64,
     /// Largest allocation that is recorded, in bytes.
     pub max_size: u64,
+    /// Rows that all tables for unwinding together can have, 8 bytes each.
+    pub rows: u32,
+    /// How stacks are taken.
+    pub stacks: StackMethod,
     /// Kernel-side diagnostics: 0 none, 1 errors … 5 everything.
     pub log_level: u8,
 }
@@ -70,6 +77,7 @@ pub struct Kernel {
     settings_map: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, u64>,
     traced: BpfHashMap<MapData, u32, u32>,
+    outcomes: PerCpuArray<MapData, u64>,
 }
 
 /// How probes are attached.
@@ -82,17 +90,24 @@ enum Means {
 
 impl Kernel {
     /// Loads the programs, and makes the rings that their events will come through.
-    pub fn load(options: &Options) -> Result<(Self, Vec<Ring>), LoadError> {
+    pub fn load(options: &Options) -> Result<(Self, Vec<Ring>, Tables), LoadError> {
         if !is_built_in() {
             return Err(LoadError::NotBuiltIn);
         }
         let offsets = Offsets::of_running_kernel()?;
-        let mut bpf = object::load(options.log_level).map_err(|source| LoadError::Maps(Box::new(source)))?;
+        let mut bpf = object::load(options).map_err(|source| LoadError::Maps(Box::new(source)))?;
         let code = Code::of(&bpf).map_err(|source| LoadError::Code(Box::new(source)))?;
         let rings = ring::make(&mut bpf, options)?;
         let settings_map = Array::try_from(take(&mut bpf, "SETTINGS")?)?;
         let counters = PerCpuArray::try_from(take(&mut bpf, "COUNTERS")?)?;
         let traced = BpfHashMap::try_from(take(&mut bpf, "TRACED")?)?;
+        let Map::Array(rows) = take(&mut bpf, "ROWS")? else {
+            return Err(LoadError::Incomplete { part: "ROWS".to_owned() });
+        };
+        let files = BpfHashMap::try_from(take(&mut bpf, "FILES")?)?;
+        let wanted = BpfHashMap::try_from(take(&mut bpf, "WANTED")?)?;
+        let tables = Tables::new(&rows, options.rows, files, wanted)?;
+        let outcomes = PerCpuArray::try_from(take(&mut bpf, "OUTCOMES")?)?;
         let means = load_probes(&code, &mut bpf)?;
         let tracepoints = load_tracepoints(&code, &offsets)?;
         let settings = Settings {
@@ -105,13 +120,38 @@ impl Kernel {
             task_mm: offsets.task_mm,
             task_signal: offsets.task_signal,
             signal_live: offsets.signal_live,
+            vma_start: offsets.vma_start,
+            vma_page_offset: offsets.vma_page_offset,
+            vma_file: offsets.vma_file,
+            vma_private: offsets.vma_private,
+            special_name: offsets.special_name,
+            file_inode: offsets.file_inode,
+            inode_number: offsets.inode_number,
+            inode_super: offsets.inode_super,
+            super_device: offsets.super_device,
+            task_uprobes: offsets.task_uprobes,
+            uprobes_returns: offsets.uprobes_returns,
+            return_stack: offsets.return_stack,
+            return_address: offsets.return_address,
+            return_next: offsets.return_next,
+            epoch: 0,
+            stacks: options.stacks as u32,
             unused: 0,
         };
         let attached = HashMap::new();
-        let mut kernel =
-            Self { attached, means, _tracepoints: tracepoints, bpf, settings, settings_map, counters, traced };
+        let mut kernel = Self {
+            attached,
+            means,
+            _tracepoints: tracepoints,
+            bpf,
+            settings,
+            settings_map,
+            counters,
+            traced,
+            outcomes,
+        };
         kernel.set_running(false)?;
-        Ok((kernel, rings))
+        Ok((kernel, rings, tables))
     }
 
     /// From now on events are recorded.
@@ -141,6 +181,11 @@ impl Kernel {
         counters::read(&self.counters)
     }
 
+    /// How many walks of a stack ended in each way.
+    pub fn outcomes(&self) -> Result<Outcomes, LoadError> {
+        counters::read_outcomes(&self.outcomes)
+    }
+
     /// The reader of kernel-side diagnostics, which hands them to the program's log.
     pub fn diagnostics(&mut self) -> Option<Diagnostics> {
         aya_log::EbpfLogger::init(&mut self.bpf).ok()
@@ -163,7 +208,7 @@ impl Kernel {
     }
 }
 
-fn take(bpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, LoadError> {
+fn take(bpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
     bpf.take_map(name).ok_or_else(|| LoadError::Incomplete { part: name.to_owned() })
 }
 

@@ -16,7 +16,7 @@ use aya_obj::{
 };
 
 use super::{
-    LoadError,
+    LoadError, Options,
     sys::{self, Load},
 };
 
@@ -32,11 +32,14 @@ pub const fn is_built_in() -> bool {
     !OBJECT.is_empty()
 }
 
-/// Makes the maps; kernel-side diagnostics up to `log_level` (0 none, 5 all) are compiled in. The programs wait to be
-/// loaded.
-pub(super) fn load(log_level: u8) -> Result<Ebpf, EbpfError> {
+/// Makes the maps, with kernel-side diagnostics compiled in as asked for. The programs wait to be loaded.
+pub(super) fn load(options: &Options) -> Result<Ebpf, EbpfError> {
     // The kernel's types are of no use: the kernel part has no relocation by them, as `Code::of` checks.
-    EbpfLoader::new().btf(None).override_global(aya_log::LEVEL, &log_level, false).load(OBJECT)
+    EbpfLoader::new()
+        .btf(None)
+        .override_global(aya_log::LEVEL, &options.log_level, false)
+        .map_max_entries("ROWS", options.rows)
+        .load(OBJECT)
 }
 
 /// The programs' instructions, for the kinds of programs that aya cannot load.

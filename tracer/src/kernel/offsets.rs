@@ -18,6 +18,34 @@ pub struct Offsets {
     pub task_signal: u32,
     /// `signal_struct.live`
     pub signal_live: u32,
+    /// `vm_area_struct.vm_start`
+    pub vma_start: u32,
+    /// `vm_area_struct.vm_pgoff`
+    pub vma_page_offset: u32,
+    /// `vm_area_struct.vm_file`
+    pub vma_file: u32,
+    /// `vm_area_struct.vm_private_data`
+    pub vma_private: u32,
+    /// `vm_special_mapping.name`
+    pub special_name: u32,
+    /// `file.f_inode`
+    pub file_inode: u32,
+    /// `inode.i_ino`
+    pub inode_number: u32,
+    /// `inode.i_sb`
+    pub inode_super: u32,
+    /// `super_block.s_dev`
+    pub super_device: u32,
+    /// `task_struct.utask`
+    pub task_uprobes: u32,
+    /// `uprobe_task.return_instances`
+    pub uprobes_returns: u32,
+    /// `return_instance.stack`
+    pub return_stack: u32,
+    /// `return_instance.orig_ret_vaddr`
+    pub return_address: u32,
+    /// `return_instance.next`
+    pub return_next: u32,
     /// The tracepoints of [`TRACEPOINTS`], in their order.
     pub tracepoints: [u32; TRACEPOINTS.len()],
 }
@@ -77,6 +105,20 @@ impl Offsets {
             task_mm: find("task_struct", "mm")?,
             task_signal: find("task_struct", "signal")?,
             signal_live: find("signal_struct", "live")?,
+            vma_start: find("vm_area_struct", "vm_start")?,
+            vma_page_offset: find("vm_area_struct", "vm_pgoff")?,
+            vma_file: find("vm_area_struct", "vm_file")?,
+            vma_private: find("vm_area_struct", "vm_private_data")?,
+            special_name: find("vm_special_mapping", "name")?,
+            file_inode: find("file", "f_inode")?,
+            inode_number: find("inode", "i_ino")?,
+            inode_super: find("inode", "i_sb")?,
+            super_device: find("super_block", "s_dev")?,
+            task_uprobes: find("task_struct", "utask")?,
+            uprobes_returns: find("uprobe_task", "return_instances")?,
+            return_stack: find("return_instance", "stack")?,
+            return_address: find("return_instance", "orig_ret_vaddr")?,
+            return_next: find("return_instance", "next")?,
             tracepoints,
         })
     }
@@ -84,11 +126,24 @@ impl Offsets {
 
 #[cfg(test)]
 mod tests {
+    use aya_obj::btf::BtfKind;
+
     use super::*;
 
     #[test]
     fn bytes_that_are_no_type_information_are_an_error() {
         assert!(matches!(Offsets::read(b"not BTF at all, but long enough"), Err(OffsetError::Malformed(_))));
         assert!(matches!(Offsets::read(b"short"), Err(OffsetError::Malformed(_))));
+    }
+
+    #[test]
+    fn another_reader_finds_the_same_tracepoints_in_the_running_kernel() {
+        // A kernel without types has nothing to compare.
+        let Ok(types) = aya::Btf::from_sys_fs() else { return };
+        let found = Offsets::of_running_kernel().unwrap();
+        let theirs = TRACEPOINTS.map(|(_, name)| types.id_by_type_name_kind(name, BtfKind::Typedef).unwrap());
+        assert_eq!(found.tracepoints, theirs);
+        // `task_struct` begins with other fields in every kernel so far.
+        assert!(found.task_mm != found.task_signal && found.task_tgid != 0, "{found:?}");
     }
 }

@@ -177,3 +177,7 @@ impl<'a> Types<'a> {
 fn at<T: FromBytes>(bytes: &[u8], place: usize) -> Option<T> {
     T::read_from_prefix(bytes.get(place..)?).ok().map(|(found, _)| found)
 }
+
+#[cfg(test)]
+#[path = "types_tests.rs"]
+mod tests;

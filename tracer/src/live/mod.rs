@@ -12,7 +12,7 @@ mod shard;
 mod summary;
 mod table;
 
-pub use shard::{Limits, Notice, Shard, Start};
+pub use shard::{Limits, Notice, Remains, Shard, Start};
 pub use summary::{AccountSummary, Key, StackSummary, Summary};
 pub use table::{Block, LiveTable};
 

@@ -2,14 +2,17 @@
 
 use rustc_hash::FxHashMap;
 
-use heaptide_common::record::{Fork, Head, flag};
+use heaptide_common::{
+    record::{Fork, HELD, Head, Remainder, flag},
+    unwind::{File, Outcome},
+};
 
 use super::{
     Moment,
     account::{Account, Tally},
     summary::{AccountSummary, Key, Summary},
 };
-use crate::{profile::End, ring::Event};
+use crate::{profile::End, ring::Event, stacks::Marks, unwind::reference::Registers};
 
 /// What bounds a shard.
 #[derive(Clone, Copy, Debug)]
@@ -40,9 +43,11 @@ pub enum Notice {
         id: u64,
         /// Return addresses, leaf first.
         frames: Box<[u64]>,
-        /// Whether it was cut at the largest depth.
-        truncated: bool,
+        /// What is to be known of it.
+        marks: Marks,
     },
+    /// What is needed to go on with a stack that was sent before.
+    Remains(Box<Remains>),
     /// A process that will be traced was forked.
     Forked {
         /// The parent.
@@ -54,6 +59,57 @@ pub enum Notice {
     Program(Key),
     /// A process has ended.
     Exited(u32),
+    /// A stack has led to a file that has no table yet.
+    Wanted {
+        /// The process.
+        pid: u32,
+        /// The file, as the kernel numbers it.
+        file: File,
+        /// An address at which the process has it mapped.
+        address: u64,
+    },
+}
+
+/// A stack whose walk the kernel part could not end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remains {
+    /// Whose.
+    pub pid: u32,
+    /// What allocations call it.
+    pub id: u64,
+    /// Why the walk ended.
+    pub outcome: Outcome,
+    /// The file without a table, when that is why.
+    pub file: Option<File>,
+    /// The registers in its last frame.
+    pub registers: Registers,
+    /// Whether that frame's instruction pointer is a return address.
+    pub returns: bool,
+    /// Whether a frame before is a guess.
+    pub guessed: bool,
+    /// Return addresses that the kernel keeps for return probes: their place on the stack, and the address.
+    pub held: [[u64; 2]; HELD],
+    /// The address of the first byte of `memory`.
+    pub base: u64,
+    /// A copy of the thread's stack.
+    pub memory: Box<[u8]>,
+}
+
+impl Remains {
+    fn read(record: &Remainder, memory: &[u8]) -> Option<Self> {
+        Some(Self {
+            pid: record.head.pid,
+            id: record.id,
+            outcome: Outcome::from_number(record.outcome)?,
+            file: (record.file != File::default()).then_some(record.file),
+            registers: Registers { pc: record.pc, sp: record.sp, bp: record.bp },
+            returns: record.after_call != 0,
+            guessed: record.head.flags & flag::GUESSED != 0,
+            held: record.held,
+            base: record.base,
+            memory: memory.into(),
+        })
+    }
 }
 
 enum State {
@@ -129,12 +185,20 @@ impl Shard {
                     pid: record.head.pid,
                     id: record.id,
                     frames: frames.iter().collect(),
-                    truncated: record.head.flags & flag::TRUNCATED != 0,
+                    marks: Marks::of(record.head.flags),
                 });
+            }
+            Event::Remainder(record, memory) => {
+                let remains = Remains::read(record, memory);
+                self.tally.unmatched.undecodable += u64::from(remains.is_none());
+                return remains.map(Box::new).map(Notice::Remains);
             }
             Event::Fork(record) => return self.fork(record),
             Event::Exec(head) => return self.exec(head),
             Event::Exit(head) => return self.exit(head),
+            Event::Wanted(record) => {
+                return Some(Notice::Wanted { pid: record.head.pid, file: record.file, address: record.address });
+            }
         }
         None
     }

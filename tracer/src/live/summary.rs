@@ -1,5 +1,7 @@
 //! What a shard tells of its accounts: numbers that can be added to those of other shards.
 
+use rustc_hash::FxHashMap;
+
 use crate::profile::{ByMemory, End, Memory, Refused, Totals, Unmatched, Usage};
 
 /// A process, from its start (or exec, or the begin of the trace) to its exec or exit.
@@ -69,14 +71,22 @@ impl Summary {
 
 impl AccountSummary {
     fn merge(&mut self, other: Self) {
-        use std::collections::HashMap;
-
         self.forked_from = self.forked_from.or(other.forked_from);
         self.end = self.end.or(other.end);
         self.sums += other.sums;
-        let mut places: HashMap<_, _> =
+        self.add_stacks(other.stacks);
+    }
+
+    /// Gives stacks other ids: those that then have the same are one.
+    pub fn rename_stacks(&mut self, name: impl Fn(u64) -> u64) {
+        let stacks = std::mem::take(&mut self.stacks);
+        self.add_stacks(stacks.into_iter().map(|stack| StackSummary { stack: name(stack.stack), ..stack }).collect());
+    }
+
+    fn add_stacks(&mut self, stacks: Vec<StackSummary>) {
+        let mut places: FxHashMap<_, _> =
             self.stacks.iter().enumerate().map(|(place, stack)| ((stack.memory, stack.stack), place)).collect();
-        for stack in other.stacks {
+        for stack in stacks {
             if let Some(&place) = places.get(&(stack.memory, stack.stack)) {
                 let mine = &mut self.stacks[place];
                 mine.totals += stack.totals;

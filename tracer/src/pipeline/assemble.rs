@@ -2,22 +2,21 @@
 
 use std::cmp::Reverse;
 
-use heaptide_common::Counter;
+use heaptide_common::{Counter, unwind::Outcome};
 
-use super::processes::Processes;
+use super::{processes::Processes, tables::TableCounts};
 use crate::{
-    kernel::Counters,
+    kernel::{Counters, Outcomes},
     live::{AccountSummary, StackSummary, Summary},
-    process::Mappings,
-    profile::{Lost, Process, Refused, Stack, Stacks, Unknown, Unmatched},
+    profile::{Lost, Process, Refused, Stack, Stacks, Unknown, Unmatched, Unwinding},
     stacks::StackStore,
-    symbols::Symbolizer,
+    symbols::{Code, Symbolizer},
 };
 
 /// The processes of a profile, with names for at most `most` stacks of each: those with the most to show.
 pub(super) fn processes(
     summary: Summary,
-    known: &Processes,
+    known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
     most: usize,
@@ -27,19 +26,28 @@ pub(super) fn processes(
 
 fn process(
     mut account: AccountSummary,
-    known: &Processes,
+    known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
     most: usize,
 ) -> Process {
-    let known = known.get(account.key);
+    let processes = known;
+    let known = processes.get(account.key);
+    if store.has_renamed() {
+        account.rename_stacks(|id| store.canonical(id));
+    }
     account.stacks.sort_by_key(|stack| {
         (Reverse(stack.shown.bytes), Reverse(stack.totals.allocated.bytes), stack.memory, stack.stack)
     });
     account.stacks.truncate(most);
     let addresses = |stack: &StackSummary| store.get(stack.stack).map_or(&[][..], |stack| stack.frames);
-    symbolizer.prepare(account.stacks.iter().map(|stack| (&known.mappings, addresses(stack))), true);
-    let stacks = account.stacks.iter().map(|stack| named(stack, &known.mappings, store, symbolizer)).collect();
+    let in_a_file = |address: &u64| Code::from(&known.mappings).is_in_a_file(*address);
+    // A map can have many megabytes, and most processes make no code.
+    let makes_code = !account.stacks.iter().flat_map(addresses).all(in_a_file);
+    let perf_maps = if makes_code { processes.perf_maps(account.key) } else { Vec::new() };
+    let code = Code { mappings: &known.mappings, perf_maps: &perf_maps };
+    symbolizer.prepare(account.stacks.iter().map(|stack| (code, addresses(stack))), true);
+    let stacks = account.stacks.iter().map(|stack| named(stack, code, store, symbolizer)).collect();
     Process {
         pid: account.key.pid,
         generation: account.key.generation,
@@ -52,20 +60,51 @@ fn process(
     }
 }
 
-fn named(summary: &StackSummary, mappings: &Mappings, store: &StackStore, symbolizer: &mut Symbolizer) -> Stack {
+fn named(summary: &StackSummary, code: Code<'_>, store: &StackStore, symbolizer: &mut Symbolizer) -> Stack {
     let found = store.get(summary.stack);
+    let marks = found.map(|stack| stack.marks).unwrap_or_default();
     Stack {
         memory: summary.memory,
         totals: summary.totals,
         shown: summary.shown,
-        truncated: found.is_some_and(|stack| stack.truncated),
-        frames: found.map(|stack| symbolizer.frames(mappings, stack.frames, true)).unwrap_or_default(),
+        truncated: marks.truncated,
+        incomplete: marks.incomplete,
+        guessed: marks.guessed,
+        frames: found.map(|stack| symbolizer.frames(code, stack.frames, true)).unwrap_or_default(),
+    }
+}
+
+/// How stacks were walked.
+#[must_use]
+pub(super) fn unwinding(outcomes: &Outcomes, tables: &TableCounts) -> Unwinding {
+    Unwinding {
+        complete: outcomes[Outcome::Complete],
+        too_deep: outcomes[Outcome::TooDeep],
+        not_expressible: outcomes[Outcome::NotExpressible],
+        no_cfi: outcomes[Outcome::NoCfi],
+        bad_read: outcomes[Outcome::BadRead],
+        bad_frame: outcomes[Outcome::BadFrame],
+        unmapped: outcomes[Outcome::Unmapped],
+        no_table: outcomes[Outcome::NoTable],
+        busy: outcomes[Outcome::Busy],
+        guessed: outcomes[Outcome::Guessed],
+        files: tables.files,
+        rows: tables.rows,
+        table_nanoseconds: tables.nanoseconds,
+        files_failed: tables.failed,
+        files_refused: tables.refused,
     }
 }
 
 /// What is missing, by reason.
 #[must_use]
-pub fn unknown(counters: &Counters, unmatched: Unmatched, refused: Refused, store: &StackStore) -> Unknown {
+pub fn unknown(
+    counters: &Counters,
+    unmatched: Unmatched,
+    refused: Refused,
+    store: &StackStore,
+    unwinding: Unwinding,
+) -> Unknown {
     Unknown {
         lost: Lost {
             allocations: counters[Counter::LostAllocation],
@@ -94,5 +133,6 @@ pub fn unknown(counters: &Counters, unmatched: Unmatched, refused: Refused, stor
             lost: counters[Counter::LostStack],
             collisions: store.collisions(),
         },
+        unwinding,
     }
 }

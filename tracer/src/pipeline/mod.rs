@@ -5,9 +5,12 @@
 //! mappings by them. At the end, [`assemble`] makes a [`crate::profile::Profile`] of everything.
 
 mod assemble;
+mod finish;
+mod perf_maps;
 mod processes;
 mod reader;
 mod session;
+mod tables;
 
 pub use assemble::unknown;
 pub use processes::Processes;

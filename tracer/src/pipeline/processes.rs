@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use heaptide_common::unwind::File;
 use procfs::process::Process as ProcProcess;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::perf_maps::PerfMaps;
 use crate::{
     allocator::Found,
     kernel::{Launched, Mapped},
     live::Key,
-    process::{Identity, MappedFile, Mapping, Mappings, printable},
+    process::{Identity, MappedFile, Mapping, Mappings, PerfMap, printable},
     profile::Allocator,
 };
 
@@ -48,8 +50,11 @@ pub struct Processes {
     planned: Planned,
     /// The programs that each process has run, by the log; the first entry is what it was forked with.
     images: FxHashMap<u32, Vec<Image>>,
+    /// Every file that was seen mapped: another may be in its place by now.
+    files: FxHashMap<File, Arc<MappedFile>>,
     /// Which of them each account is.
     image_of: FxHashMap<Key, usize>,
+    perf_maps: PerfMaps,
 }
 
 impl Processes {
@@ -63,6 +68,7 @@ impl Processes {
     /// A process is traced from now on.
     pub fn begin(&mut self, key: Key) {
         self.add(key, Known::default());
+        self.perf_maps.begin(key);
         self.image_of.insert(key, 0);
         self.refresh_one(key);
     }
@@ -70,23 +76,35 @@ impl Processes {
     /// A traced process has forked a child.
     pub fn forked(&mut self, parent: u32, child: Key) {
         self.read_log();
-        let inherited = self.current.get(&parent).map(|&key| self.get(key)).unwrap_or_default();
+        let parent = self.current.get(&parent).copied();
+        let inherited = parent.map(|key| self.get(key)).unwrap_or_default();
         self.add(child, inherited);
+        match parent {
+            Some(parent) => self.perf_maps.forked(parent, child),
+            None => self.perf_maps.begin(child),
+        }
         self.image_of.insert(child, 0);
         self.refresh_one(child);
     }
 
     /// A process runs another program.
     pub fn program(&mut self, key: Key) {
-        let before = self.current.get(&key.pid).and_then(|before| self.image_of.get(before)).copied();
+        let before = self.current.get(&key.pid).copied();
+        if let Some(before) = before {
+            self.perf_maps.end(before);
+        }
+        let image = before.and_then(|before| self.image_of.get(&before)).copied();
         self.add(key, Known::default());
-        self.image_of.insert(key, before.unwrap_or(0) + 1);
+        self.perf_maps.begin(key);
+        self.image_of.insert(key, image.unwrap_or(0) + 1);
         self.refresh_one(key);
     }
 
     /// A process has ended; what is known of it stays.
     pub fn exited(&mut self, pid: u32) {
-        self.current.remove(&pid);
+        if let Some(key) = self.current.remove(&pid) {
+            self.perf_maps.end(key);
+        }
     }
 
     /// The processes that are alive, as far as the rings have told.
@@ -124,6 +142,19 @@ impl Processes {
         known.is_some_and(|known| known.mappings.find(address).is_some())
     }
 
+    /// The file `file`, when a process has been seen to have it mapped, be it only for a moment.
+    #[must_use]
+    pub fn file(&self, file: File) -> Option<Arc<MappedFile>> {
+        self.files.get(&file).cloned()
+    }
+
+    /// The files that living processes have mapped, or had.
+    #[must_use]
+    pub fn used_files(&self) -> FxHashSet<File> {
+        let living = self.alive().map(|key| self.get(key));
+        living.flat_map(|known| known.mappings.iter().map(|mapping| mapping.file.key()).collect::<Vec<_>>()).collect()
+    }
+
     /// What is known of process `key`.
     #[must_use]
     pub fn get(&self, key: Key) -> Known {
@@ -139,6 +170,12 @@ impl Processes {
         }
         self.add_planned(key.pid, &mut known);
         known
+    }
+
+    /// The names that process `key` gives to code that it has made, best first.
+    #[must_use]
+    pub fn perf_maps(&mut self, key: Key) -> Vec<Arc<PerfMap>> {
+        self.perf_maps.of(key)
     }
 
     /// A launched program, or a child of it, can be over before anybody looks for its allocator: what it has mapped tells
@@ -161,12 +198,16 @@ impl Processes {
     }
 
     fn refresh_one(&mut self, key: Key) {
+        self.perf_maps.look(key);
         if self.launched.is_some() {
             return; // the log tells everything, and in order
         }
         // A process that has just ended, or is another one by now, tells nothing or is told of by the rings next.
         let Ok(mappings) = Mappings::read(key.pid) else { return };
         let Some(known) = self.known.get_mut(&key) else { return };
+        for mapping in mappings.iter().filter(|mapping| mapping.executable) {
+            self.files.entry(mapping.file.key()).or_insert_with(|| Arc::clone(&mapping.file));
+        }
         known.mappings.update(mappings);
         if let Ok(stat) = ProcProcess::new(key.pid.cast_signed()).and_then(|process| process.stat()) {
             known.name = printable(&stat.comm);
@@ -185,6 +226,7 @@ impl Processes {
                 Mapped::File { pid, start, end, offset, device, inode, path } => {
                     let identity = Identity { device, inode, path: path.into() };
                     let file: Arc<MappedFile> = MappedFile::shared(identity, pid, start..end);
+                    self.files.entry(file.key()).or_insert_with(|| Arc::clone(&file));
                     let images = self.images.entry(pid).or_insert_with(|| vec![Image::default()]);
                     if let Some(image) = images.last_mut() {
                         image.mappings.insert(Mapping { start, end, offset, executable: true, file });

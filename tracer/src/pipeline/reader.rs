@@ -142,7 +142,7 @@ impl Loop {
         let read = ring.drain(BATCH, |record| {
             let Ok(event) = decode(record) else { return shard.skip() };
             if let Some(notice) = shard.apply(&event)
-                && (*is_first || matches!(notice, Notice::Stack { .. }))
+                && (*is_first || matches!(notice, Notice::Stack { .. } | Notice::Remains(_)))
             {
                 // The session may have gone.
                 let _ = notices.send(notice);

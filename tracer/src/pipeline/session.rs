@@ -2,29 +2,43 @@
 
 use std::{
     fs, io,
-    os::unix::fs::MetadataExt,
-    path::Path,
-    sync::atomic::Ordering,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use heaptide_common::Counter;
-use nix::sys::resource::{UsageWho, getrusage};
+use heaptide_common::{
+    Counter,
+    unwind::{File, Outcome},
+};
+use nix::sys::{
+    resource::{UsageWho, getrusage},
+    stat::{major, minor},
+};
 use procfs::process::Process as ProcProcess;
 use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{assemble, processes::Processes, reader::Reader};
+use super::{
+    assemble,
+    finish::Finished,
+    processes::Processes,
+    reader::Reader,
+    tables::{TableCounts, TableMaker},
+};
 use crate::{
-    allocator::{DiscoverError, Found, discover},
+    allocator::{DiscoverError, Found, discover, discover_loader},
     kernel::{
-        AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
+        AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Outcomes, Probes,
+        Ring, Scope,
     },
-    live::{Key, Limits, Notice, Shard, Start, Summary},
+    live::{Key, Limits, Notice, Remains, Shard, Start, Summary},
+    process::{Identity, MappedFile, Mappings},
     profile::{self, Cost, Profile, Unmatched},
-    stacks::StackStore,
-    symbols::Symbolizer,
+    stacks::{Marks, StackStore},
+    symbols::{Debuginfod, Progress, Symbolizer},
 };
 
 /// How to record.
@@ -80,8 +94,18 @@ pub struct Status {
     pub lost: u64,
 }
 
+/// How long a recording waits for the tables of what is mapped before it begins. Stacks that are quicker than the rest
+/// get their ends later.
+const START_PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long a report waits for the tables that were asked for, and the stacks that need them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// How long an allocator is looked for in a process that has just begun to run a program.
 const DISCOVERY: Duration = Duration::from_secs(2);
+
+/// Stacks without their ends that are kept at one time: each with a copy of some kilobytes.
+const MOST_UNFINISHED: usize = 64;
 
 /// How often at most a process is read again because a stack has an unknown address: code made at run time never
 /// becomes known.
@@ -99,6 +123,9 @@ pub struct Session {
     notices: UnboundedReceiver<Notice>,
     sender: UnboundedSender<Notice>,
     known: Knowledge,
+    tables: TableMaker,
+    /// Files whose tables are wanted, and that were not yet seen mapped.
+    unseen: Vec<(u32, File)>,
     probed: Probed,
     bill: Bill,
     began: (Instant, SystemTime),
@@ -111,6 +138,12 @@ struct Knowledge {
     store: StackStore,
     symbolizer: Symbolizer,
     reread: Instant,
+    /// Whether a stack has led where nothing was known, and nobody has looked there since.
+    is_stale: bool,
+    /// Stacks that lack their ends.
+    unfinished: Vec<(Key, Remains)>,
+    /// Walks that the kernel part could not end: how they ended there, how they end now, and how many.
+    finished: FxHashMap<(Outcome, Outcome), u64>,
 }
 
 /// Where probes are.
@@ -129,7 +162,8 @@ struct Probed {
 impl Session {
     /// Loads the kernel part. Nothing is attached yet.
     pub fn new(config: Config) -> Result<Self, SessionError> {
-        let (kernel, rings) = Kernel::load(&config.kernel)?;
+        let (kernel, rings, tables) = Kernel::load(&config.kernel)?;
+        let tables = TableMaker::start(tables).map_err(SessionError::Thread)?;
         let limits = Limits {
             max_live: (config.max_live / u64::from(config.kernel.shards)).max(1),
             follow: config.kernel.follow,
@@ -148,7 +182,12 @@ impl Session {
                 store: StackStore::default(),
                 symbolizer: Symbolizer::new(),
                 reread: Instant::now(),
+                is_stale: false,
+                unfinished: Vec::new(),
+                finished: FxHashMap::default(),
             },
+            tables,
+            unseen: Vec::new(),
             probed: Probed::default(),
             bill: Bill::default(),
             began: (Instant::now(), SystemTime::now()),
@@ -160,6 +199,7 @@ impl Session {
     pub fn attach(&mut self, pid: u32) -> Result<Attached, SessionError> {
         let found = discover(pid)?;
         let key = self.begin(pid, Start::Attached)?;
+        self.tables.want_all(&self.known.processes.get(key).mappings);
         self.attach_found(key, &found)
     }
 
@@ -170,8 +210,16 @@ impl Session {
         pid: u32,
         log: Launched,
         found: &[Found],
+        libraries: &[PathBuf],
         private: bool,
     ) -> Result<Attached, SessionError> {
+        for (file, mapped) in libraries.iter().filter_map(|library| library_of(pid, library)) {
+            self.tables.want(file, mapped);
+        }
+        // Until it runs the program, the launcher allocates a little itself.
+        if let Ok(mappings) = Mappings::read(pid) {
+            self.tables.want_all(&mappings);
+        }
         self.known.processes.follow_log(log, found, (!private).then_some(pid));
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
@@ -189,6 +237,9 @@ impl Session {
 
     /// Begins to record: at one instant for all probes.
     pub fn start(&mut self) -> Result<(), SessionError> {
+        if self.tables.settled(START_PATIENCE).is_none() {
+            log::info!("not all tables for unwinding are made yet; the recording begins without the rest");
+        }
         for (index, (ring, shard)) in self.prepared.drain(..).enumerate() {
             let reader = Reader::start(ring, shard, index, self.sender.clone()).map_err(SessionError::Thread)?;
             self.readers.push(reader);
@@ -208,18 +259,33 @@ impl Session {
         match notice {
             Notice::Stack { pid, ref frames, .. } => {
                 let unknown = frames.iter().any(|&address| !self.known.processes.is_mapped(pid, address));
-                if unknown && self.known.reread.elapsed() > REREAD {
-                    self.known.processes.refresh();
-                    self.known.reread = Instant::now();
-                }
+                self.known.is_stale |= unknown;
+                self.reread_stale();
                 self.known.take_in(notice);
                 None
             }
             Notice::Forked { child: key, .. } | Notice::Program(key) => {
                 self.known.take_in(notice);
+                // What is mapped already need not wait until a stack leads there.
+                self.tables.want_all(&self.known.processes.get(key).mappings);
                 self.want(key.pid)
             }
+            Notice::Wanted { pid, file, address } => {
+                log::debug!("process {pid} runs {file:?} at {address:#x}, which has no table yet");
+                self.known.processes.refresh();
+                self.unseen.push((pid, file));
+                self.want_tables();
+                None
+            }
+            Notice::Remains(remains) => {
+                if self.known.keep_unfinished(*remains) {
+                    self.refresh();
+                }
+                None
+            }
             Notice::Exited(pid) => {
+                // It may be the last moment at which its mappings can be read.
+                self.known.finish_stacks(&self.tables);
                 self.known.take_in(notice);
                 self.kernel.detach(pid);
                 self.probed.by_process.remove(&pid);
@@ -229,16 +295,27 @@ impl Session {
         }
     }
 
-    /// Looks again for the allocators of processes that have just begun; gives what was attached.
-    pub fn look_for_allocators(&mut self) -> Vec<Attached> {
+    /// Looks at what is mapped where a stack has led, but not too often.
+    fn reread_stale(&mut self) {
+        if self.known.is_stale && self.known.reread.elapsed() > REREAD {
+            self.known.processes.refresh();
+            self.known.reread = Instant::now();
+            self.known.is_stale = false;
+        }
+    }
+
+    /// Looks again for what was not there: the allocators of processes that have just begun, and what is mapped where a
+    /// stack has led. Gives what was attached.
+    pub fn look_again(&mut self) -> Vec<Attached> {
+        self.reread_stale();
         let wanted: Vec<u32> = self.probed.wanted.keys().copied().collect();
         wanted.into_iter().filter_map(|pid| self.try_attach(pid)).collect()
     }
 
-    /// Whether allocators are still looked for.
+    /// Whether something is still looked for.
     #[must_use]
     pub fn is_looking(&self) -> bool {
-        !self.probed.wanted.is_empty()
+        !self.probed.wanted.is_empty() || self.known.is_stale
     }
 
     /// Whether a process that is traced is alive, as far as the rings have told.
@@ -260,6 +337,23 @@ impl Session {
     /// Reads again what the processes have mapped.
     pub fn refresh(&mut self) {
         self.known.processes.refresh();
+        self.want_tables();
+        self.known.finish_stacks(&self.tables);
+        if self.tables.is_tight() {
+            self.tables.drop_unused(self.known.processes.used_files());
+        }
+    }
+
+    /// Asks for the tables of files that stacks have led to.
+    fn want_tables(&mut self) {
+        let Self { unseen, known, tables, .. } = self;
+        unseen.retain(|&(pid, file)| match known.processes.file(file) {
+            Some(mapped) => {
+                tables.want(file, mapped);
+                false
+            }
+            None => known.processes.current(pid).is_some(),
+        });
     }
 
     /// Begins to measure what the kernel part costs; [`crate::kernel::BILL_WINDOW`] later comes the end.
@@ -290,20 +384,26 @@ impl Session {
         for reader in &self.readers {
             summary.merge(reader.summary().await.ok_or(SessionError::ThreadDied)?);
         }
-        self.known.processes.refresh();
+        self.refresh();
         let counters = self.kernel.counters()?;
-        Ok(self.known.profile(&self.config, summary, &Closing::of(self, counters), most))
+        let mut closing = Closing::of(self, counters)?;
+        closing.settle(&self.tables, &mut self.known);
+        Ok(self.known.profile(&self.config, summary, &closing, most))
     }
 
     /// Takes the probes out, reads what is left, and gives the finished profile. The last probe is out when the second
-    /// value is dropped.
-    pub fn finish(mut self) -> Result<(Profile, Detaching), SessionError> {
+    /// value is dropped. Names are asked of these servers, too.
+    pub fn finish(
+        mut self,
+        debuginfod: Option<Debuginfod>,
+        progress: Arc<Progress>,
+    ) -> Result<(Profile, Detaching), SessionError> {
         self.kernel.stop()?;
         self.known.processes.refresh();
         self.close_bill();
         let counters = self.kernel.counters()?;
-        let closing = Closing::of(&self, counters);
-        let Self { config, kernel, readers, mut notices, sender, mut known, .. } = self;
+        let mut closing = Closing::of(&self, counters)?;
+        let Self { config, kernel, readers, mut notices, sender, mut known, tables, .. } = self;
         // The target gets its speed back before anything else is done.
         let detaching = kernel.detach_all();
         let mut summary = Summary::default();
@@ -312,9 +412,14 @@ impl Session {
         }
         drop(sender);
         while let Ok(notice) = notices.try_recv() {
-            known.take_in(notice);
+            match notice {
+                Notice::Remains(remains) => drop(known.keep_unfinished(*remains)),
+                other => known.take_in(other),
+            }
         }
         known.processes.refresh();
+        closing.settle(&tables, &mut known);
+        known.symbolizer.prepare_report(debuginfod, progress);
         Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
     }
 
@@ -340,7 +445,20 @@ impl Session {
                 attached.files.push((file_name(found), probes));
             }
         }
+        self.attach_loader(key.pid);
         Ok(attached)
+    }
+
+    /// Has the loader tell when libraries come and go: what was known of addresses does not hold any more. Without it,
+    /// only a library that took the place of another would be unwound wrongly.
+    fn attach_loader(&mut self, pid: u32) {
+        let Some(loader) = discover_loader(pid) else { return };
+        let Some(id) = file_id(&loader) else { return };
+        if self.probed.by_process.entry(pid).or_default().insert(id)
+            && let Err(error) = self.kernel.attach(&loader, Scope::Process(pid))
+        {
+            log::info!("process {pid}: libraries that come and go are not seen: {error}");
+        }
     }
 
     fn want(&mut self, pid: u32) -> Option<Attached> {
@@ -376,6 +494,8 @@ impl Session {
 /// What can be told only while the kernel part is loaded.
 struct Closing {
     counters: Counters,
+    outcomes: Outcomes,
+    tables: TableCounts,
     elapsed: Duration,
     began: SystemTime,
     bpf: Option<(f64, f64)>,
@@ -385,28 +505,74 @@ struct Closing {
 }
 
 impl Closing {
-    fn of(session: &Session, counters: Counters) -> Self {
+    fn of(session: &Session, counters: Counters) -> Result<Self, SessionError> {
+        let outcomes = session.kernel.outcomes()?;
         let elapsed = session.began.0.elapsed();
         let bpf = session.bill.seconds(counters[Counter::Hits], elapsed);
-        Self {
+        Ok(Self {
             counters,
+            outcomes,
+            tables: TableCounts::default(),
             elapsed,
             began: session.began.1,
             bpf,
             from_start: session.from_start,
             late: session.probed.late,
             sees_guests: session.kernel.sees_guests() || session.probed.by_process.values().all(FxHashSet::is_empty),
+        })
+    }
+
+    /// Waits for the tables that were asked for, and for the stacks that need them.
+    fn settle(&mut self, tables: &TableMaker, known: &mut Knowledge) {
+        known.finish_stacks(tables);
+        self.tables = tables.settled(PATIENCE).unwrap_or_default();
+        known.finish_stacks(tables);
+        for (&(before, after), &walks) in &known.finished {
+            self.outcomes.turn(before, after, walks);
         }
     }
 }
 
 impl Knowledge {
+    /// Keeps a stack that lacks its end; says whether there are as many as can be kept.
+    fn keep_unfinished(&mut self, remains: Remains) -> bool {
+        if let Some(key) = self.processes.current(remains.pid) {
+            self.unfinished.push((key, remains));
+        }
+        self.unfinished.len() >= MOST_UNFINISHED
+    }
+
+    /// Has the stacks that lack their ends followed to them, and takes in those that were.
+    fn finish_stacks(&mut self, tables: &TableMaker) {
+        let mut by_process: FxHashMap<Key, Vec<Remains>> = FxHashMap::default();
+        for (key, remains) in self.unfinished.drain(..) {
+            by_process.entry(key).or_default().push(remains);
+        }
+        for (key, remains) in by_process {
+            tables.finish(remains, Arc::new(self.processes.get(key).mappings));
+        }
+        tables.finished().for_each(|finished| self.finished(&finished));
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        let Finished { before, outcome, .. } = *finished;
+        let marks = Marks {
+            truncated: outcome == Outcome::TooDeep,
+            incomplete: !matches!(outcome, Outcome::Complete | Outcome::Guessed),
+            guessed: outcome == Outcome::Guessed,
+        };
+        self.store.extend(finished.pid, finished.id, &finished.frames, marks);
+        *self.finished.entry((before, outcome)).or_default() += 1;
+    }
+
     fn take_in(&mut self, notice: Notice) {
         match notice {
-            Notice::Stack { id, frames, truncated, .. } => self.store.insert(id, &frames, truncated),
+            Notice::Stack { id, frames, marks, .. } => self.store.insert(id, &frames, marks),
             Notice::Forked { parent, child } => self.processes.forked(parent, child),
             Notice::Program(key) => self.processes.program(key),
             Notice::Exited(pid) => self.processes.exited(pid),
+            // Too late for a table.
+            Notice::Wanted { .. } | Notice::Remains(_) => {}
         }
     }
 
@@ -416,7 +582,8 @@ impl Knowledge {
         // Every ring tells of each.
         let guests = if closing.sees_guests { 0 } else { summary.unmatched.guests / u64::from(config.kernel.shards) };
         let unmatched = Unmatched { late_processes: closing.late, guests, ..summary.unmatched };
-        let unknown = assemble::unknown(counters, unmatched, summary.refused, store);
+        let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
+        let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;
         let processes = assemble::processes(summary, processes, store, symbolizer, most);
         Profile {
@@ -426,6 +593,7 @@ impl Knowledge {
             seconds: closing.elapsed.as_secs_f64(),
             older_than_seconds: config.older.as_secs_f64(),
             from_start: closing.from_start,
+            stack_method: config.kernel.stacks.into(),
             processes,
             unknown,
             cost: Cost {
@@ -459,6 +627,16 @@ fn cpu_seconds() -> f64 {
 fn peak_memory() -> u64 {
     let status = ProcProcess::myself().and_then(|process| process.status());
     status.ok().and_then(|status| status.vmhwm).unwrap_or(0) << 10
+}
+
+/// A library as the launched process `pid` will map it.
+fn library_of(pid: u32, library: &Path) -> Option<(File, Arc<MappedFile>)> {
+    let path = library.canonicalize().ok()?;
+    let inside = Path::new("/proc").join(pid.to_string()).join("root").join(path.strip_prefix("/").ok()?);
+    let metadata = fs::metadata(inside).ok()?;
+    let device = (major(metadata.dev()) as u32, minor(metadata.dev()) as u32);
+    let identity = Identity { device, inode: metadata.ino(), path: path.as_os_str().as_bytes().into() };
+    Some((File::new(device, metadata.ino()), MappedFile::shared(identity, pid, 0..0)))
 }
 
 fn file_id(found: &Found) -> Option<FileId> {

@@ -1,7 +1,9 @@
 //! Bytes of a ring to an event. Total: any bytes give an event or an error, never a panic.
 
 use heaptide_common::{
-    record::{Allocation, Break, Fork, Head, Kind, Map, Release, Remap, Resize, Stack, Unmap, UnmapEnd},
+    record::{
+        Allocation, Break, Fork, Head, Kind, Map, Release, Remainder, Remap, Resize, Stack, Unmap, UnmapEnd, Wanted,
+    },
     stack::MAX_FRAMES,
 };
 use thiserror::Error;
@@ -38,6 +40,10 @@ pub enum Event<'a> {
     Exec(Head),
     /// A process has ended.
     Exit(Head),
+    /// A file has no table yet.
+    Wanted(Wanted),
+    /// What is needed to go on with a stack, and a copy of the process's stack.
+    Remainder(Remainder, &'a [u8]),
 }
 
 /// Return addresses as they stand in a ring, leaf first.
@@ -104,6 +110,12 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Undecodable> {
         Kind::Fork => Event::Fork(read(bytes)?.0),
         Kind::Exec => Event::Exec(head),
         Kind::Exit => Event::Exit(head),
+        Kind::Wanted => Event::Wanted(read(bytes)?.0),
+        Kind::Remainder => {
+            let (remainder, rest) = read::<Remainder>(bytes)?;
+            let length = usize::try_from(remainder.length).unwrap_or(usize::MAX);
+            Event::Remainder(remainder, rest.get(..length).ok_or(Undecodable::TooShort { found: bytes.len() })?)
+        }
     })
 }
 
@@ -130,7 +142,7 @@ fn undecodable_frames(stack: &Stack, bytes: &[u8]) -> Undecodable {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use zerocopy::IntoBytes;
+    use zerocopy::{FromZeros as _, IntoBytes};
 
     use super::*;
 
@@ -164,6 +176,18 @@ mod tests {
         assert_eq!(decode(stack.as_bytes()), Err(Undecodable::TooShort { found: 32 }));
         let head = Head { frames: u32::MAX, ..head };
         assert_eq!(decode(Stack { head, id: 9 }.as_bytes()), Err(Undecodable::TooDeep(u32::MAX)));
+    }
+
+    #[test]
+    fn a_remainder_has_as_many_bytes_as_it_says_or_is_an_error() {
+        let mut remainder = Remainder::new_zeroed();
+        remainder.head = head(Kind::Remainder);
+        remainder.length = 3;
+        let mut bytes = remainder.as_bytes().to_vec();
+        bytes.extend([7, 8]);
+        assert_eq!(decode(&bytes), Err(Undecodable::TooShort { found: bytes.len() }));
+        bytes.extend([9, 10]);
+        assert_eq!(decode(&bytes), Ok(Event::Remainder(remainder, &[7, 8, 9])));
     }
 
     proptest! {

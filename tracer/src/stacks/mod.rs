@@ -1,21 +1,50 @@
 //! Stacks: each distinct one kept once, by value.
 
+use heaptide_common::{
+    record::flag,
+    stack::{Fingerprint, MAX_FRAMES},
+};
 use rustc_hash::FxHashMap;
 
 /// Every stack that the kernel part has sent.
 #[derive(Debug, Default)]
 pub struct StackStore {
     by_id: FxHashMap<u64, Stored>,
+    /// Ids of stacks that turned out to be others.
+    same_as: FxHashMap<u64, u64>,
     frames: Vec<u64>,
     truncated: u64,
     collisions: u64,
+}
+
+/// What is to be known of a stack besides its frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// It was cut at the largest depth.
+    pub truncated: bool,
+    /// It ends before its outermost frame, for whatever reason.
+    pub incomplete: bool,
+    /// A frame is a guess by the frame pointer: its code has no call frame information.
+    pub guessed: bool,
+}
+
+impl Marks {
+    /// From the [`flag`] bits of a record.
+    #[must_use]
+    pub const fn of(flags: u16) -> Self {
+        Self {
+            truncated: flags & flag::TRUNCATED != 0,
+            incomplete: flags & flag::INCOMPLETE != 0,
+            guessed: flags & flag::GUESSED != 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     first: usize,
     count: u32,
-    truncated: bool,
+    marks: Marks,
 }
 
 /// One stack.
@@ -23,29 +52,56 @@ struct Stored {
 pub struct Stack<'a> {
     /// Return addresses, leaf first.
     pub frames: &'a [u64],
-    /// Whether it was cut at the largest depth.
-    pub truncated: bool,
+    /// What else is to be known.
+    pub marks: Marks,
 }
 
 impl StackStore {
     /// Keeps a stack under its id. A stack sent again is known already; another one with the same id is counted, and the
     /// first stays.
-    pub fn insert(&mut self, id: u64, frames: &[u64], truncated: bool) {
+    pub fn insert(&mut self, id: u64, frames: &[u64], marks: Marks) {
         if let Some(known) = self.get(id) {
             self.collisions += u64::from(known.frames != frames);
             return;
         }
-        self.truncated += u64::from(truncated);
-        self.by_id.insert(id, Stored { first: self.frames.len(), count: frames.len() as u32, truncated });
+        self.truncated += u64::from(marks.truncated);
+        self.by_id.insert(id, Stored { first: self.frames.len(), count: frames.len() as u32, marks });
         self.frames.extend_from_slice(frames);
+    }
+
+    /// Takes in the rest of a stack of process `pid`: it is then the same as any other with these frames.
+    pub fn extend(&mut self, pid: u32, id: u64, rest: &[u64], marks: Marks) {
+        let Some(begun) = self.by_id.remove(&id).and_then(|stored| self.stored(stored)) else { return };
+        let mut frames = begun.frames.to_vec();
+        frames.extend_from_slice(rest);
+        frames.truncate(MAX_FRAMES);
+        // As the kernel part would have called it.
+        let whole = frames.iter().fold(Fingerprint::start(pid), |state, &frame| state.push(frame)).finish().id;
+        self.same_as.insert(id, whole);
+        self.insert(whole, &frames, marks);
+    }
+
+    /// Whether some ids stand for others.
+    #[must_use]
+    pub fn has_renamed(&self) -> bool {
+        !self.same_as.is_empty()
+    }
+
+    /// The id that all stacks with the frames of this one go by.
+    #[must_use]
+    pub fn canonical(&self, id: u64) -> u64 {
+        *self.same_as.get(&id).unwrap_or(&id)
     }
 
     /// The stack with this id.
     #[must_use]
     pub fn get(&self, id: u64) -> Option<Stack<'_>> {
-        let stored = self.by_id.get(&id)?;
+        self.stored(*self.by_id.get(&self.canonical(id))?)
+    }
+
+    fn stored(&self, stored: Stored) -> Option<Stack<'_>> {
         let frames = self.frames.get(stored.first..stored.first + stored.count as usize)?;
-        Some(Stack { frames, truncated: stored.truncated })
+        Some(Stack { frames, marks: stored.marks })
     }
 
     /// How many distinct stacks there are.
@@ -80,12 +136,28 @@ mod tests {
     #[test]
     fn two_stacks_under_one_id_are_told_apart_by_their_frames() {
         let mut store = StackStore::default();
-        store.insert(7, &[1, 2, 3], false);
-        store.insert(7, &[1, 2, 3], false);
+        store.insert(7, &[1, 2, 3], Marks::default());
+        store.insert(7, &[1, 2, 3], Marks::default());
         assert_eq!(store.collisions(), 0);
-        store.insert(7, &[1, 2, 4], false);
+        store.insert(7, &[1, 2, 4], Marks::default());
         assert_eq!(store.collisions(), 1);
         assert_eq!(store.get(7).map(|stack| stack.frames.to_vec()), Some(vec![1, 2, 3]));
         assert_eq!(store.len(), 1);
+    }
+
+    #[test]
+    fn a_stack_that_is_whole_only_later_becomes_the_one_with_the_same_frames() {
+        let of = |frames: &[u64]| frames.iter().fold(Fingerprint::start(5), |state, &frame| state.push(frame)).finish();
+        let mut store = StackStore::default();
+        let whole = of(&[1, 2, 3]).id;
+        let begun = Marks { incomplete: true, ..Marks::default() };
+        store.insert(70, &[1], begun);
+        store.extend(5, 70, &[2, 3], Marks::default());
+        store.insert(whole, &[1, 2, 3], Marks::default());
+        store.insert(71, &[1, 2], begun);
+        store.extend(5, 71, &[3], Marks::default());
+        assert_eq!((store.len(), store.collisions()), (1, 0));
+        assert_eq!((store.canonical(70), store.canonical(71), store.canonical(whole)), (whole, whole, whole));
+        assert_eq!(store.get(71), Some(Stack { frames: &[1, 2, 3], marks: Marks::default() }));
     }
 }

@@ -31,6 +31,8 @@ pub enum Ability {
     GetStack,
     /// The helper `bpf_loop`.
     Loop,
+    /// The helper `bpf_find_vma`.
+    FindMapping,
     /// The kernel's measurement of the time spent in BPF programs.
     RunTimeStatistics,
     /// `CAP_BPF`.
@@ -69,7 +71,7 @@ const SUDO: &str = "run heaptide with sudo";
 
 impl Ability {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::KernelRelease,
         Self::Architecture,
         Self::Btf,
@@ -83,6 +85,7 @@ impl Ability {
         Self::Time,
         Self::GetStack,
         Self::Loop,
+        Self::FindMapping,
         Self::RunTimeStatistics,
         Self::CapBpf,
         Self::CapPerfmon,
@@ -127,6 +130,8 @@ impl Ability {
             | Self::AttachCookie
             | Self::Time
             | Self::GetStack
+            | Self::Loop
+            | Self::FindMapping
             | Self::CapBpf
             | Self::CapPerfmon => Need::Recording,
             Self::RunTimeStatistics | Self::CapSysPtrace | Self::CapSysAdmin | Self::InitialPidNamespace => {
@@ -134,7 +139,6 @@ impl Ability {
             }
             Self::KernelRelease
             | Self::ProbeGroups
-            | Self::Loop
             | Self::CapSysResource
             | Self::MemlockLimit
             | Self::PerfEventParanoid
@@ -186,7 +190,8 @@ impl Ability {
             }
             Self::Time => ("BPF helper bpf_ktime_get_ns", "ages of blocks", "use Linux 4.1 or later"),
             Self::GetStack => ("BPF helper bpf_get_stack", "stacks", "use Linux 4.18 or later"),
-            Self::Loop => ("BPF helper bpf_loop", "walking stacks without frame pointers", ""),
+            Self::Loop => ("BPF helper bpf_loop", "walking stacks without frame pointers", "use Linux 5.17 or later"),
+            Self::FindMapping => ("BPF helper bpf_find_vma", "the file of each frame", "use Linux 5.17 or later"),
             Self::RunTimeStatistics => {
                 ("BPF run-time statistics", "heaptide's own cost in the report", "run heaptide with sudo")
             }

@@ -39,6 +39,7 @@ pub(super) fn ask(ability: Ability) -> Feature {
         Ability::Time => helper(BpfHelper::BPF_FUNC_ktime_get_ns),
         Ability::GetStack => helper(BpfHelper::BPF_FUNC_get_stack),
         Ability::Loop => helper(BpfHelper::BPF_FUNC_loop),
+        Ability::FindMapping => helper(BpfHelper::BPF_FUNC_find_vma),
         Ability::RunTimeStatistics => run_time_statistics(),
         Ability::CapBpf
         | Ability::CapPerfmon
