@@ -142,6 +142,15 @@ impl Mappings {
     }
 }
 
+/// Bytes of code in the files that processes have mapped, each file once.
+#[must_use]
+pub fn code_bytes(mappings: &[Mappings]) -> u64 {
+    let mut seen = FxHashSet::default();
+    let code = mappings.iter().flat_map(Mappings::iter).filter(|mapping| mapping.executable);
+    let new = code.filter(|mapping| seen.insert((mapping.file.key(), mapping.offset)));
+    new.map(|mapping| mapping.end - mapping.start).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

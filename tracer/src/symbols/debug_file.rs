@@ -4,7 +4,6 @@
 //! the target's choice.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -33,15 +32,9 @@ pub(super) fn find(path: &Path, of: &Image) -> Option<DebugFile> {
 }
 
 fn by_build_id(of: &Image) -> Option<DebugFile> {
-    let (first, rest) = of.build_id.as_ref()?.split_first()?;
-    if !(7..64).contains(&rest.len()) {
-        return None;
-    }
-    let mut name = format!("{SYSTEM}/.build-id/{first:02x}/");
-    for byte in rest {
-        write!(name, "{byte:02x}").ok()?;
-    }
-    name.push_str(".debug");
+    let id = of.build_id_text()?;
+    let (first, rest) = id.split_at_checked(2)?;
+    let name = format!("{SYSTEM}/.build-id/{first}/{rest}.debug");
     let file = open_regular(Path::new(&name)).ok()?;
     let image = Image::read(&file)?;
     let has_debug_info = image.has_trusted_debug_info();

@@ -1,5 +1,6 @@
 //! What an ELF file says of itself: where its code lies, who it is, and where its debug information is.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::os::fd::AsRawFd as _;
@@ -14,6 +15,9 @@ const LONGEST_PIECE: u64 = 16 << 20;
 /// Most bytes of debug information, when it is unpacked. The largest browsers have about 4 GiB.
 const MOST_DEBUG_INFO: u64 = 8 << 30;
 
+/// How many bytes a build id has. Others are somebody's play.
+const LENGTHS_OF_BUILD_ID: std::ops::Range<usize> = 8..65;
+
 /// The facts of one file.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Image {
@@ -23,6 +27,8 @@ pub(super) struct Image {
     pub(super) build_id: Option<Box<[u8]>>,
     /// The name of the file with its debug information, and that file's checksum.
     pub(super) debug_link: Option<(Box<[u8]>, u32)>,
+    /// Where in the file a small symbol table lies, compressed, and its length: what is left of a stripped file's own.
+    pub(super) small_table: Option<(u64, u64)>,
     /// Whether its debug information needs another file, which it names.
     needs_another: bool,
     /// Bytes of its own debug information, unpacked.
@@ -77,6 +83,7 @@ impl Image {
             }
             match sections.section_name(endian, section).unwrap_or_default() {
                 b".gnu_debuglink" => self.debug_link = section.data(endian, data).ok().and_then(debug_link),
+                b".gnu_debugdata" => self.small_table = section.file_range(endian),
                 b".gnu_debugaltlink" | b".debug_sup" => self.needs_another = true,
                 name if name.starts_with(b".debug_") && section.sh_type(endian) != elf::SHT_NOBITS => {
                     let compressed = section.sh_flags(endian) & u64::from(SHF_COMPRESSED) != 0;
@@ -94,6 +101,16 @@ impl Image {
                 _ => {}
             }
         }
+    }
+
+    /// The build id in hexadecimal digits.
+    pub(super) fn build_id_text(&self) -> Option<String> {
+        let id = self.build_id.as_ref().filter(|id| LENGTHS_OF_BUILD_ID.contains(&id.len()))?;
+        let mut text = String::with_capacity(2 * id.len());
+        for byte in id {
+            write!(text, "{byte:02x}").ok()?;
+        }
+        Some(text)
     }
 
     /// The address (svma) of the code at `offset` in the file.

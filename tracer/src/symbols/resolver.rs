@@ -22,6 +22,8 @@ pub(super) struct Symbols {
     pub(super) file: Arc<File>,
     /// Whether to read its debug information, too, and not only its symbol tables.
     pub(super) debug_info: bool,
+    /// Bytes of memory that the file itself takes.
+    pub(super) memory: u64,
 }
 
 /// What is known of an address.

@@ -148,6 +148,15 @@ impl Library {
         self
     }
 
+    /// Leaves of its symbol tables what the linker needs, and a small one as some distributions have it.
+    fn strip_to_small_table(&self) {
+        run("objcopy", &["-S", "--strip-debug", "-K", "hidden", &self.path("library.so"), &self.path("small")]);
+        fs::write(self.path("small.xz"), small_table::tests::xz(&fs::read(self.path("small")).unwrap())).unwrap();
+        self.strip();
+        let section = format!(".gnu_debugdata={}", self.path("small.xz"));
+        run("objcopy", &["--add-section", &section, &self.path("library.so")]);
+    }
+
     fn strip(&self) {
         run("strip", &[&self.path("library.so")]);
     }
@@ -304,4 +313,99 @@ fn ten_thousand_stacks_of_a_large_program_are_named() {
         clock.elapsed()
     );
     assert!(named > 100_000, "{named}");
+}
+
+fn perf_map(content: &str) -> Arc<PerfMap> {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    Arc::new(PerfMap::read(&file).unwrap())
+}
+
+#[test]
+fn code_made_at_run_time_has_the_name_that_its_process_gives() {
+    let perf_maps = [perf_map("1000 100 JS:*render /srv/app.js:12:3\n")];
+    let mappings = Mappings::default();
+    let code = Code { mappings: &mappings, perf_maps: &perf_maps };
+    let frames = Symbolizer::new().frames(code, &[0x1010, 0x1100, 0x1000, 0x1101], true);
+    let place = |index: usize| frames[index].place.as_ref().map(|place| (&*place.function, place.offset));
+    assert_eq!(place(0), Ok(("JS:*render /srv/app.js:12:3", 0x10)));
+    // A call that is the last instruction returns behind the function.
+    assert_eq!(place(1), Ok(("JS:*render /srv/app.js:12:3", 0x100)));
+    assert_eq!([place(2), place(3)], [Err(&Unnamed::NoModule); 2]);
+    assert_eq!((frames[0].module.as_deref(), frames[0].module_address), (Some("[jit]"), 0x1010));
+}
+
+#[test]
+fn a_perf_map_does_not_name_the_code_of_a_file() {
+    let mappings = mine();
+    let begin = with_inlined_call as *const () as u64;
+    let perf_maps = [perf_map(&format!("{:x} 1000 wrong\n", begin - 0x800))];
+    let code = Code { mappings: &mappings, perf_maps: &perf_maps };
+    let place = Symbolizer::new().frames(code, &[begin], false).remove(0).place.unwrap();
+    assert_eq!(&*place.function, "heaptide::symbols::tests::with_inlined_call");
+}
+
+#[test]
+fn a_perf_map_names_code_in_memory_that_looks_like_a_file() {
+    let file = mapped("/memfd:doublemapper (deleted)");
+    let mut mappings = Mappings::default();
+    mappings.insert(Mapping { start: 0x1000, end: 0x3000, offset: 0, executable: true, file });
+    let perf_maps = [perf_map("1000 100 made\n")];
+    let code = Code { mappings: &mappings, perf_maps: &perf_maps };
+    assert!(!code.is_in_a_file(0x1010));
+    let frames = Symbolizer::new().frames(code, &[0x1010, 0x2010], false);
+    assert_eq!(frames[0].place.as_ref().map(|place| &*place.function), Ok("made"));
+    assert_eq!((frames[1].module.as_deref(), frames[1].place.is_err()), (Some("memfd:doublemapper"), true));
+}
+
+#[test]
+fn functions_of_a_stripped_file_are_found_in_its_small_symbol_table() {
+    let library = Library::compile("-Wl,--build-id=sha1");
+    library.strip_to_small_table();
+    assert!(!run("nm", &["-D", &library.path("library.so")]).contains("hidden"));
+    let place = library.frame("library.so").place.unwrap();
+    assert_eq!((&*place.function, place.offset, place.source), ("hidden", 0, None));
+}
+
+#[test]
+fn functions_of_the_vdso_have_their_names() {
+    let mappings = mine();
+    let mapping = mappings.iter().find(|mapping| &*mapping.file.name == "[vdso]").unwrap();
+    let mut content = Vec::new();
+    image::with_own_position(&vdso::copy().unwrap()).unwrap().read_to_end(&mut content).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let copy = directory.path().join("vdso.so");
+    fs::write(&copy, content).unwrap();
+    let table = run("nm", &["-D", "--defined-only", copy.to_str().unwrap()]);
+    let line = table.lines().find(|line| line.contains("__vdso_clock_gettime")).unwrap();
+    let address = u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap();
+    let frame = Symbolizer::new().frames(&mappings, &[mapping.start + address + 4], false).remove(0);
+    let place = frame.place.unwrap();
+    assert!(place.function.contains("clock_gettime"), "{}", place.function);
+    assert_eq!((place.offset, frame.module.as_deref(), frame.module_address), (4, Some("[vdso]"), address + 4));
+}
+
+#[test]
+fn a_frame_of_a_stripped_file_keeps_its_build_id() {
+    let library = Library::compile("-Wl,--build-id=0x00112233445566778899aabbccddeeff");
+    assert_eq!(library.frame("library.so").build_id, None);
+    library.strip();
+    let frame = library.frame("library.so");
+    assert_eq!((frame.place, frame.module_address), (Err(Unnamed::NoSymbol), library.address));
+    assert_eq!(frame.build_id.as_deref(), Some("00112233445566778899aabbccddeeff"));
+}
+
+#[test]
+fn progress_counts_every_file_once() {
+    let mut symbolizer = Symbolizer::new();
+    let progress = Arc::new(Progress::default());
+    symbolizer.prepare_report(None, Arc::clone(&progress));
+    let mappings = mine();
+    let addresses: Vec<u64> = mappings.iter().filter(|each| each.executable).map(|each| each.start + 0x100).collect();
+    symbolizer.prepare([(&mappings, addresses.as_slice())], true);
+    let files: FxHashSet<_> =
+        mappings.iter().filter(|each| each.executable).map(|each| Arc::as_ptr(&each.file)).collect();
+    assert_eq!(progress.counts(), (files.len(), files.len()));
+    assert!(!symbolizer.frames(&mappings, &addresses, true).is_empty());
+    assert_eq!((progress.counts(), progress.standing()), ((files.len(), files.len()), None));
 }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 
+use heaptide_common::unwind;
 use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit};
 use rustc_hash::FxHashMap;
@@ -84,6 +85,18 @@ impl MappedFile {
         file
     }
 
+    /// What tells it from all other files.
+    #[must_use]
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What the kernel part knows it by.
+    #[must_use]
+    pub fn key(&self) -> unwind::File {
+        if self.is_file() { unwind::File::new(self.identity.device, self.identity.inode) } else { unwind::File::VDSO }
+    }
+
     /// The open file. Errors: it could not be opened when it was first seen and cannot now, or is no regular file.
     pub fn open(&self) -> io::Result<Arc<File>> {
         match &self.kept {
@@ -104,14 +117,24 @@ impl MappedFile {
         self.identity.path.starts_with(b"/")
     }
 
+    /// Whether it is memory that only looks like a file: code may be made there at run time.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        const KINDS: [&[u8]; 4] = [b"/memfd:", b"/dev/zero", b"/anon_hugepage", b"/SYSV"];
+        KINDS.iter().any(|kind| self.identity.path.starts_with(kind))
+    }
+
     fn open_by_path(&self) -> io::Result<File> {
         if !self.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
         let (pid, range) = &self.seen;
-        // This link leads to the very file that is mapped, whatever its path leads to by now.
+        // This link leads to the very file that is mapped, whatever its path leads to by now; but by now another one may be
+        // mapped there.
         let exact = open_regular(Path::new(&format!("/proc/{pid}/map_files/{:x}-{:x}", range.start, range.end)));
-        if let Ok(file) = exact {
+        if let Ok(file) = exact
+            && !self.is_another(&file.metadata()?)
+        {
             return Ok(file);
         }
         let relative = self.path.strip_prefix("/").unwrap_or(&self.path);
