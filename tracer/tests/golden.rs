@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, ByMemory, Cost, End, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Stack, Totals, Unknown,
-    Unnamed, Usage,
+    Allocator, ByMemory, Cost, End, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Stack, StackMethod,
+    Totals, Unknown, Unnamed, Unwinding, Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -31,6 +31,7 @@ fn frame(function: &str, line: u32) -> Frame {
         address: 0x5581_0000_1000 + u64::from(line),
         module: Some("worker".into()),
         module_address: 0x1000 + u64::from(line),
+        build_id: None,
         place: Ok(Place { function: function.into(), offset: 0x1f, source }),
         inlined: Vec::new(),
     }
@@ -43,7 +44,15 @@ fn unnamed(module: Option<&str>, reason: Unnamed) -> Frame {
 
 fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
     let freed = usage(outstanding.bytes / 2, outstanding.blocks / 2);
-    Stack { memory, totals: totals(outstanding + freed, freed), shown: outstanding, truncated: false, frames }
+    Stack {
+        memory,
+        totals: totals(outstanding + freed, freed),
+        shown: outstanding,
+        truncated: false,
+        incomplete: false,
+        guessed: false,
+        frames,
+    }
 }
 
 fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
@@ -76,6 +85,7 @@ fn profile(processes: Vec<Process>) -> Profile {
         seconds: 60.0,
         older_than_seconds: 0.0,
         from_start: false,
+        stack_method: StackMethod::Cfi,
         processes,
         unknown: Unknown::default(),
         cost: Cost {
@@ -121,13 +131,17 @@ fn empty() -> Profile {
 /// Whatever can be lost was lost, and no frame has a name.
 fn everything_unknown() -> Profile {
     let frames = vec![
-        unnamed(Some("libstripped.so"), Unnamed::NoSymbol),
+        Frame {
+            build_id: Some("0123456789abcdef0123456789abcdef01234567".into()),
+            ..unnamed(Some("libstripped.so"), Unnamed::NoSymbol)
+        },
         unnamed(Some("gone.so"), Unnamed::FileUnreadable),
         unnamed(Some("text.so"), Unnamed::FileInvalid),
         unnamed(None, Unnamed::NoModule),
     ];
-    let cut = Stack { truncated: true, ..heap(500, 5, frames) };
-    let mut profile = profile(vec![process(7, "worker", vec![cut, heap(300, 3, Vec::new())])]);
+    let cut = Stack { truncated: true, incomplete: true, guessed: true, ..heap(500, 5, frames) };
+    let end = Stack { incomplete: true, ..heap(200, 2, vec![frame("leaf", 3)]) };
+    let mut profile = profile(vec![process(7, "worker", vec![cut, end, heap(300, 3, Vec::new())])]);
     profile.processes[0].allocators.clear();
     let unknown = &mut profile.unknown;
     (unknown.lost.allocations, unknown.lost.releases, unknown.lost.resizes) = (1, 2, 3);
@@ -139,6 +153,23 @@ fn everything_unknown() -> Profile {
     (unknown.unmatched.results, unknown.unmatched.processes, unknown.unmatched.undecodable) = (13, 14, 15);
     (unknown.stacks.distinct, unknown.stacks.truncated, unknown.stacks.unreadable) = (2, 1, 16);
     (unknown.stacks.busy, unknown.stacks.lost, unknown.stacks.collisions) = (17, 18, 1);
+    unknown.unwinding = Unwinding {
+        complete: 1000,
+        guessed: 2,
+        too_deep: 3,
+        not_expressible: 4,
+        no_cfi: 5,
+        bad_read: 6,
+        bad_frame: 7,
+        unmapped: 8,
+        no_table: 9,
+        busy: 10,
+        files: 11,
+        rows: 12,
+        table_nanoseconds: 13,
+        files_failed: 14,
+        files_refused: 15,
+    };
     profile.cost.rings = 4;
     profile
 }

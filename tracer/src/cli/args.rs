@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use super::config::Destination;
 use super::{exit, values};
+use crate::kernel::StackMethod;
 
 const ABOUT: &str = "Tells which code of a running process holds its memory";
 
@@ -37,6 +38,10 @@ Examples:
 
 Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
 Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
+
+--debuginfod asks the servers in DEBUGINFOD_URLS by curl, and keeps what they
+give where elfutils does (DEBUGINFOD_CACHE_PATH). sudo removes variables that
+it is not told to keep: sudo --preserve-env=DEBUGINFOD_URLS heaptide ...
 
 Output: the text report goes to standard output, unless --folded or --json
 goes there. Files are written under another name and renamed when they are
@@ -124,6 +129,12 @@ pub struct RecordArgs {
     /// Writes the whole profile as JSON; - is standard output.
     #[arg(long, value_name = "FILE", value_parser = file_parser())]
     pub json: Option<Destination>,
+    /// How stacks are taken.
+    #[arg(long, value_name = "HOW", default_value = "cfi")]
+    pub stacks: Stacks,
+    /// Fetches missing debug information from the debuginfod servers that the environment names.
+    #[arg(long)]
+    pub debuginfod: bool,
     /// Records the processes' children too.
     #[arg(long)]
     pub follow: bool,
@@ -151,6 +162,27 @@ pub enum Show {
     Files,
     /// Stacks of threads.
     ThreadStacks,
+}
+
+/// How stacks are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Stacks {
+    /// Whole, by call frame information: needs no frame pointers.
+    Cfi,
+    /// By frame pointers: whole only where every function keeps one.
+    Fp,
+    /// Not at all: totals only.
+    None,
+}
+
+impl From<Stacks> for StackMethod {
+    fn from(stacks: Stacks) -> Self {
+        match stacks {
+            Stacks::Cfi => Self::Cfi,
+            Stacks::Fp => Self::FramePointers,
+            Stacks::None => Self::None,
+        }
+    }
 }
 
 /// What to examine.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap_complete::Shell;
 
 use super::args::{self, DoctorArgs, LaunchArgs, RecordArgs};
+use crate::kernel::StackMethod;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +51,12 @@ pub struct Recording {
     pub top: usize,
     /// Where reports go.
     pub outputs: Outputs,
+    /// Whether debuginfod servers are asked for debug information.
+    pub debuginfod: bool,
     /// Whether children of the targets are recorded too.
     pub follow: bool,
+    /// How stacks are taken.
+    pub stacks: StackMethod,
     /// Most live blocks that are kept; at least 1.
     pub max_live: u64,
     /// Bytes of all rings together; a power of two.
@@ -176,7 +181,9 @@ impl TryFrom<RecordArgs> for Recording {
             older: args.older,
             top: args.top,
             outputs,
+            debuginfod: args.debuginfod,
             follow: args.follow,
+            stacks: args.stacks.into(),
             max_live: args.max_live,
             ring_bytes: args.ring,
             shards: args.shards,

@@ -39,7 +39,9 @@ fn defaults_are_those_of_the_help() {
         older: Duration::ZERO,
         top: 10,
         outputs: Outputs::default(),
+        debuginfod: false,
         follow: false,
+        stacks: StackMethod::Cfi,
         max_live: 20_000_000,
         ring_bytes: 32 << 20,
         shards: None,
@@ -50,7 +52,7 @@ fn defaults_are_those_of_the_help() {
 
 #[test]
 fn every_option_arrives() {
-    let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --older 10s --top 3 --folded a --json - --follow \
+    let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --older 10s --top 3 --folded a --json - --debuginfod --follow --stacks fp \
                  --max-live 5k --ring 1000K --shards 4 --show files,thread-stacks";
     let expected = Recording {
         targets: Targets::Pids(vec![7]),
@@ -60,7 +62,9 @@ fn every_option_arrives() {
         older: Duration::from_secs(10),
         top: 3,
         outputs: Outputs { folded: Some(Destination::File("a".into())), json: Some(Destination::Stdout) },
+        debuginfod: true,
         follow: true,
+        stacks: StackMethod::FramePointers,
         max_live: 5_000,
         ring_bytes: 1 << 20,
         shards: Some(4),

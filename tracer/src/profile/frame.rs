@@ -13,6 +13,10 @@ pub struct Frame {
     pub module: Option<Arc<str>>,
     /// The address in that file, as its ELF headers number it (svma). 0 without a module.
     pub module_address: u64,
+    /// The identity that the module's linker gave it, in hexadecimal digits, where the module has no symbol for the
+    /// address: by it and `module_address`, whoever has the symbols can name the frame later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_id: Option<Arc<str>>,
     /// The function that the call is in; `Err` says why it has no name.
     #[serde(serialize_with = "serialize_place")]
     pub place: Result<Place, Unnamed>,

@@ -4,14 +4,16 @@
 //! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
 
 mod frame;
+mod method;
 mod totals;
 mod unknown;
 
 use serde::Serialize;
 
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
+pub use method::StackMethod;
 pub use totals::{ByMemory, Memory, Totals, Usage};
-pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched};
+pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched, Unwinding};
 
 /// Version of the JSON form. It grows by one when a field changes its meaning or goes; new fields leave it as it is.
 pub const SCHEMA: u32 = 1;
@@ -31,6 +33,8 @@ pub struct Profile {
     pub older_than_seconds: f64,
     /// Whether every process was traced from its first instruction.
     pub from_start: bool,
+    /// How stacks were taken.
+    pub stack_method: StackMethod,
     /// One entry for each process and each program that it ran, in the order of their beginning.
     pub processes: Vec<Process>,
     /// What the recording cannot tell.
@@ -92,6 +96,10 @@ pub struct Stack {
     pub shown: Usage,
     /// Whether the stack was deeper than could be kept.
     pub truncated: bool,
+    /// Whether it ends before its outermost frame, for whatever reason.
+    pub incomplete: bool,
+    /// Whether a frame is a guess by the frame pointer, since its code has no call frame information.
+    pub guessed: bool,
     /// The frames, leaf first. Empty when the stack could not be taken, or was lost.
     pub frames: Vec<Frame>,
 }

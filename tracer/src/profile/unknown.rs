@@ -13,6 +13,8 @@ pub struct Unknown {
     pub unmatched: Unmatched,
     /// Allocations whose stack is missing or cut. Their bytes are exact.
     pub stacks: Stacks,
+    /// How the walks of stacks ended.
+    pub unwinding: Unwinding,
 }
 
 impl Unknown {
@@ -127,6 +129,41 @@ pub struct Stacks {
     pub lost: u64,
     /// Distinct stacks that share their id with another one.
     pub collisions: u64,
+}
+
+/// How the walks of stacks ended: one for each allocation and mapping. All but the complete ones lack outer frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unwinding {
+    /// At the outermost frame, by call frame information alone.
+    pub complete: u64,
+    /// At the outermost frame, with guesses by the frame pointer through code without call frame information.
+    pub guessed: u64,
+    /// At the largest depth.
+    pub too_deep: u64,
+    /// At code whose call frame information cannot be said by a rule.
+    pub not_expressible: u64,
+    /// At code without call frame information that kept no frame pointer.
+    pub no_cfi: u64,
+    /// At a word of the stack that could not be read.
+    pub bad_read: u64,
+    /// At a frame that does not lie above the one that it called.
+    pub bad_frame: u64,
+    /// At an address where nothing is mapped.
+    pub unmapped: u64,
+    /// At a file whose table was not made yet.
+    pub no_table: u64,
+    /// While the process was changing its mappings.
+    pub busy: u64,
+    /// Files with a table.
+    pub files: u64,
+    /// Rows of all tables.
+    pub rows: u64,
+    /// Time that making the tables took.
+    pub table_nanoseconds: u64,
+    /// Files whose call frame information could not be read.
+    pub files_failed: u64,
+    /// Files for whose rows there was no room.
+    pub files_refused: u64,
 }
 
 /// What a recording cost.

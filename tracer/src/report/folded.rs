@@ -36,7 +36,7 @@ fn line(root: &str, stack: &Stack) -> String {
     let mut line = String::new();
     push(&mut line, root, "");
     // The outermost frames are not there, or none is.
-    if stack.truncated || stack.frames.is_empty() {
+    if stack.incomplete || stack.frames.is_empty() {
         push(&mut line, UNKNOWN, "");
     }
     for frame in stack.frames.iter().rev() {
@@ -82,13 +82,21 @@ mod tests {
 
     fn frame(name: &str) -> Frame {
         let place = Ok(Place { function: name.into(), offset: 1, source: None });
-        Frame { address: 1, module: None, module_address: 0, place, inlined: Vec::new() }
+        Frame { address: 1, module: None, module_address: 0, build_id: None, place, inlined: Vec::new() }
     }
 
     fn stack(names: &[String], bytes: u64) -> Stack {
         let frames = names.iter().map(|name| frame(name)).collect();
         let shown = Usage::block(bytes);
-        Stack { memory: Memory::Heap, totals: Totals::default(), shown, truncated: false, frames }
+        Stack {
+            memory: Memory::Heap,
+            totals: Totals::default(),
+            shown,
+            truncated: false,
+            incomplete: false,
+            guessed: false,
+            frames,
+        }
     }
 
     fn process(name: &str, stacks: Vec<Stack>) -> Process {
@@ -104,6 +112,7 @@ mod tests {
             seconds: 1.0,
             older_than_seconds: 0.0,
             from_start: true,
+            stack_method: crate::profile::StackMethod::Cfi,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),
@@ -142,7 +151,7 @@ mod tests {
     #[test]
     fn what_was_cut_off_is_unknown() {
         let mut stack = stack(&["leaf".into()], 9);
-        stack.truncated = true;
+        stack.incomplete = true;
         assert_eq!(folded(vec![process("p", vec![stack])]), "p;[unknown];leaf 9\n");
     }
 

@@ -54,6 +54,8 @@ mod tests {
             totals: Totals::default(),
             shown: Usage::block(bytes),
             truncated: false,
+            incomplete: false,
+            guessed: false,
             frames: Vec::new(),
         };
         let mut sums = ByMemory::default();
@@ -71,6 +73,7 @@ mod tests {
             seconds: 1.0,
             older_than_seconds: 0.0,
             from_start: false,
+            stack_method: crate::profile::StackMethod::Cfi,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

@@ -5,6 +5,7 @@ mod process;
 mod stack;
 mod sums;
 mod trust;
+mod wholeness;
 mod words;
 
 pub mod folded;

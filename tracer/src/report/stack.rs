@@ -27,7 +27,7 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
     page.line(format_args!("{indent}{bytes} bytes in {blocks} allocations from stack{kind}{note}"))?;
     let mut index = 0;
     for frame in &stack.frames {
-        let module = frame.module.as_ref().map(|module| format!(" [{module}]")).unwrap_or_default();
+        let module = frame.module.as_ref().map(|module| format!(" [{}]", unbracketed(module))).unwrap_or_default();
         for inlined in &frame.inlined {
             let source = source(inlined.source.as_ref());
             page.line(format_args!("{indent}  {index:>2} {}{source}{module} (inlined)", inlined.function))?;
@@ -46,9 +46,11 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
         index += 1;
     }
     if stack.frames.is_empty() {
-        page.line(format_args!("{indent}     (the stack could not be taken)"))?;
+        page.line(format_args!("{indent}     (no stack was taken)"))?;
     } else if stack.truncated {
         page.line(format_args!("{indent}     (deeper than can be kept: outer callers are missing)"))?;
+    } else if stack.incomplete {
+        page.line(format_args!("{indent}     (outer callers are missing)"))?;
     }
     Ok(())
 }
@@ -56,9 +58,14 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
 /// How a frame without a name is called: `[libfoo.so+0x1f3a]`, or `[unknown]`.
 pub(super) fn unknown(frame: &Frame) -> String {
     match &frame.module {
-        Some(module) => format!("[{module}+{:#x}]", frame.module_address),
+        Some(module) => format!("[{}+{:#x}]", unbracketed(module), frame.module_address),
         None => "[unknown]".to_owned(),
     }
+}
+
+/// A module's name, which stands in brackets here; some have them already (`[vdso]`, `[jit]`).
+fn unbracketed(module: &str) -> &str {
+    module.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(module)
 }
 
 /// ` (file.c:88)`: the file's name alone, since the directory is that of the machine that built it.

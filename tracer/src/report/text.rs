@@ -7,7 +7,7 @@ use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human_and_exact};
-use super::{stack, trust};
+use super::{stack, trust, wholeness};
 use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Usage};
 
 /// What to show.
@@ -64,6 +64,7 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
     }
     page.blank()?;
     trust::write(page, &profile.unknown)?;
+    wholeness::write(page, profile.stack_method, &profile.unknown.unwinding)?;
     page.blank()?;
     trust::write_cost(page, &profile.cost)
 }

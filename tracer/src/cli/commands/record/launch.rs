@@ -27,13 +27,14 @@ pub(super) async fn launch(
 ) -> anyhow::Result<Child> {
     let path =
         find_program(program, env::var_os("PATH").as_deref()).map_err(|reason| CommandError::new(program, reason))?;
-    let (files, found) = allocators(&path)?;
+    let libraries = program_libraries(&path)?;
+    let (files, found) = allocators(&libraries)?;
     let command: Vec<OsString> = std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect();
     let (launch, is_private) = prepare(&command, if follow { &files } else { &[] }).await?;
     let pid = launch.pid().context("the launcher has ended")?;
     let found = if is_private { private_copies(pid, &files)? } else { found };
     let log = Launched::watch(pid).context("cannot watch what the command maps (needs CAP_PERFMON)")?;
-    let attached = session.attach_launcher(pid, log, &found, is_private)?;
+    let attached = session.attach_launcher(pid, log, &found, &libraries, is_private)?;
     session.start()?;
     announce(&attached);
     match launch.go().await {
@@ -44,11 +45,11 @@ pub(super) async fn launch(
 }
 
 /// The files with an allocator that the program will map.
-fn allocators(program: &Path) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
+fn allocators(libraries: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
     let (mut files, mut found, mut searched) = (Vec::new(), Vec::new(), Vec::new());
-    for library in program_libraries(program)? {
+    for library in libraries {
         // By the name that the process will have it mapped under, links resolved.
-        let library = library.canonicalize().unwrap_or(library);
+        let library = library.canonicalize().unwrap_or_else(|_| library.clone());
         match discover_file(&library)? {
             Some(allocator) => {
                 files.push(library);

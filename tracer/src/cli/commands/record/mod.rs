@@ -2,6 +2,7 @@
 
 mod launch;
 mod report;
+mod rows;
 mod signals;
 mod status;
 mod watch;
@@ -15,7 +16,12 @@ use nix::{
 };
 use tokio::process::Child;
 
-use self::{report::Reports, signals::Signals, status::StatusLine, watch::Watch};
+use self::{
+    report::Reports,
+    signals::Signals,
+    status::{Naming, StatusLine},
+    watch::Watch,
+};
 use crate::{
     cli::{
         config::{Recording, Targets},
@@ -24,6 +30,7 @@ use crate::{
     kernel::{Features, Options},
     pipeline::{Attached, Config, Session, SessionError},
     process::Target,
+    symbols::Debuginfod,
 };
 
 /// Rings for every so many CPUs: one thread reads what several CPUs can make, and takes its time from the target.
@@ -45,6 +52,7 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     if let Some(missing) = Features::ask().missing_for_recording() {
         bail!(missing);
     }
+    let debuginfod = if recording.debuginfod { servers() } else { None };
     let signals = Signals::catch()?;
     let mut session = Session::new(config(recording))?;
     hear_diagnostics(&mut session)?;
@@ -57,7 +65,9 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     let status = StatusLine::new();
     let watched = Watch { session: &mut session, recording, command: command.as_mut(), targets: &targets, status };
     let exited = watched.until_the_end(signals).await?;
-    let (profile, detaching) = session.finish()?;
+    let naming = Naming::watch();
+    let (profile, detaching) = session.finish(debuginfod, naming.progress())?;
+    drop(naming);
     reports.write(&profile, recording)?;
     // The exit of heaptide says that nothing is left attached.
     drop(detaching);
@@ -66,6 +76,11 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
         (None, Some(command)) => outlast(command).await,
         (None, None) => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// The debuginfod servers. A report with fewer names is better than none, so it is only said when there are none.
+fn servers() -> Option<Debuginfod> {
+    Debuginfod::from_environment().inspect_err(|error| log::warn!("--debuginfod: {error}")).ok()
 }
 
 fn checked_targets(recording: &Recording) -> anyhow::Result<Vec<Target>> {
@@ -119,6 +134,8 @@ fn config(recording: &Recording) -> Config {
             follow: recording.follow,
             min_size: recording.sizes.min,
             max_size: recording.sizes.max,
+            rows: rows::for_targets(&recording.targets),
+            stacks: recording.stacks,
             log_level: log_level(),
         },
         max_live: recording.max_live,

@@ -1,10 +1,15 @@
 //! What is told on standard error while a recording runs.
 
 use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::pipeline::Status;
+use crate::symbols::{Progress, Standing};
 
 /// One line at the bottom of a terminal; nothing elsewhere.
 pub(super) struct StatusLine {
@@ -45,6 +50,60 @@ impl StatusLine {
     pub(super) fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// After this time, whoever waits for names is told how far they are.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How often that is told.
+const TICK: Duration = Duration::from_millis(200);
+
+/// The line that tells how far the looking up of names is, on a terminal; it is taken away when this is dropped.
+pub(super) struct Naming {
+    progress: Arc<Progress>,
+    /// Dropped to end the thread.
+    end: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Naming {
+    /// Shows nothing at first.
+    pub(super) fn watch() -> Self {
+        let progress = Arc::new(Progress::default());
+        let (end, ended) = mpsc::channel();
+        let watched = Arc::clone(&progress);
+        let thread = thread::Builder::new().name("progress".to_owned()).spawn(move || show(&watched, &ended));
+        // Without the thread, names come without notice.
+        Self { progress, end: Some(end), thread: thread.ok() }
+    }
+
+    /// What is shown.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+}
+
+impl Drop for Naming {
+    fn drop(&mut self) {
+        drop(self.end.take());
+        // A thread that has died has shown less: no harm.
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn show(progress: &Progress, ended: &Receiver<()>) {
+    let line = StatusLine::new();
+    let mut waited = Duration::ZERO;
+    while ended.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+        let Some(Standing { file, done, files }) = progress.standing() else { continue };
+        waited += TICK;
+        if waited > SILENCE {
+            let file = crate::process::printable(&file);
+            line.bar.set_message(format!("looking up names: {done} of {files} files done, now {file}"));
+            line.bar.tick();
+        }
+    }
+    line.end();
 }
 
 #[expect(clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a rate for the eye, never negative")]

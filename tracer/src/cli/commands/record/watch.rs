@@ -71,7 +71,7 @@ impl Watch<'_> {
                     self.status.aside(|| print_interim(&profile, self.recording.top))?;
                 }
                 _ = look.tick(), if self.session.is_looking() => {
-                    for attached in self.session.look_for_allocators() {
+                    for attached in self.session.look_again() {
                         self.status.aside(|| announce(&attached));
                     }
                 }
