@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use heaptide_tests::program::Program;
 use heaptide_tests::truth::{self, Account};
 use heaptide_tests::workload::Workload;
-use heaptide_tests::{DEADLINE, build};
+use heaptide_tests::{build, pace};
 
 /// Every workload that keeps an account.
 const WORKLOADS: [&str; 13] = [
@@ -27,7 +27,7 @@ const WORKLOADS: [&str; 13] = [
 
 fn alone(name: &str) -> Result<Vec<Account>> {
     let ended = Program::start(&mut Command::new(build::workload(name)?))?.end()?;
-    ensure!(ended.err.is_empty(), "{name} failed within {DEADLINE:?}: {:?}", ended.err);
+    ensure!(ended.err.is_empty(), "{name} failed within {:?}: {:?}", pace::deadline(), ended.err);
     truth::parse(ended.out.iter().map(String::as_str))
 }
 

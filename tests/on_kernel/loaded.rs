@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use aya::programs::{ProgramError, loaded_programs};
-use heaptide_tests::DEADLINE;
+use aya::programs::{ProgramError, ProgramInfo, loaded_programs};
+use heaptide_tests::pace;
 
 /// The ids of the programs that the kernel holds.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Loaded(BTreeSet<u32>);
 impl Loaded {
     /// As it is now.
     pub(crate) fn now() -> Result<Self> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + pace::deadline();
         loop {
             match ids() {
                 Ok(ids) => return Ok(Self(ids)),
@@ -31,10 +31,16 @@ impl Loaded {
         Ok(Self::now()?.0.difference(&self.0).count())
     }
 
+    /// The programs that were loaded since.
+    pub(crate) fn new_programs(&self) -> Vec<ProgramInfo> {
+        // One that goes while they are listed, somebody else's, is none of them.
+        loaded_programs().filter_map(Result::ok).filter(|program| !self.0.contains(&program.id())).collect()
+    }
+
     /// Fails when programs loaded since do not go. (The kernel frees them some time after the last descriptor is
     /// closed, and tells nobody: so this has to ask again.)
     pub(crate) fn nothing_added(&self) -> Result<()> {
-        let deadline = Instant::now() + DEADLINE;
+        let deadline = Instant::now() + pace::deadline();
         loop {
             let added = self.added()?;
             if added == 0 {

@@ -1,15 +1,21 @@
 //! heaptide on a real kernel. Needs root; run with `--features kernel` and `--test-threads=1` (tests that look at what
 //! is loaded into the kernel must be alone).
 
+mod completeness;
+mod debug_information;
+mod equality;
 mod errors;
 mod family;
 mod heaptrack;
 mod limits;
 mod loaded;
+mod made_code;
 mod names;
 mod process;
+mod replaced;
 mod robust;
 mod sigkill;
 mod stop;
 mod truth;
+mod verifier;
 mod view;

@@ -3,11 +3,20 @@
 use anyhow::{Context, Result, ensure};
 use heaptide_tests::heaptide::Recording;
 use heaptide_tests::workload::Workload;
-use heaptide_tests::{compare, truth};
+use heaptide_tests::{compare, pace, truth};
 
 /// Attached to the waiting workload, stopped when its work is done.
 fn attached(name: &str, options: &[&str]) -> Result<()> {
-    let mut workload = Workload::start(name, &[])?;
+    attached_to(Workload::start(name, &[])?, name, options)
+}
+
+/// Attached to two threads that take and release blocks as fast as they can.
+fn attached_to_reuse(options: &[&str]) -> Result<()> {
+    let turns = pace::times(500_000).to_string();
+    attached_to(Workload::start("reuse", &[&turns])?, "reuse", options)
+}
+
+fn attached_to(mut workload: Workload, name: &str, options: &[&str]) -> Result<()> {
     let recording = Recording::attach(&[workload.pid()], options)?;
     workload.go()?;
     let accounts = workload.done()?;
@@ -60,12 +69,12 @@ fn blocks_freed_by_other_threads_are_freed_from_the_start() -> Result<()> {
 
 #[test]
 fn addresses_reused_at_full_speed_are_never_mixed_up() -> Result<()> {
-    attached("reuse", &[])
+    attached_to_reuse(&[])
 }
 
 #[test]
 fn addresses_reused_at_full_speed_are_never_mixed_up_with_four_rings() -> Result<()> {
-    attached("reuse", &["--shards", "4"])
+    attached_to_reuse(&["--shards", "4"])
 }
 
 #[test]

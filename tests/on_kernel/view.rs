@@ -13,7 +13,7 @@ use heaptide_tests::heaptide::{self, Recording};
 use heaptide_tests::profile::Profile;
 use heaptide_tests::program::{Program, Stream};
 use heaptide_tests::workload::Workload;
-use heaptide_tests::{DEADLINE, build};
+use heaptide_tests::{build, pace};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -76,7 +76,8 @@ fn young_blocks_are_counted_but_not_shown() -> Result<()> {
     ensure!(process.sum("heap").outstanding.bytes == 2 * COMMANDED, "{:?}", process.sum("heap"));
     for (site, shown) in [("old", COMMANDED), ("young", 0)] {
         let of_site = |stack: &&_| heaptide_tests::profile::Stack::functions(stack).any(|function| function == site);
-        let stack = process.stacks.iter().find(of_site).with_context(|| format!("no stack of {site}"))?;
+        let heap = process.stacks.iter().filter(|stack| stack.memory == "heap");
+        let stack = { heap }.find(of_site).with_context(|| format!("no stack of {site}"))?;
         ensure!((stack.shown.bytes, stack.totals.outstanding.bytes) == (shown, COMMANDED), "{stack:?}");
     }
     Ok(())
@@ -171,7 +172,7 @@ fn a_second_interrupt_leaves_at_once() -> Result<()> {
     workload.done()?;
 
     recording.signal(Signal::SIGINT)?;
-    let timeout = PollTimeout::try_from(DEADLINE)?;
+    let timeout = PollTimeout::try_from(pace::deadline())?;
     let written = poll(&mut [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)], timeout)?;
     ensure!(written == 1, "no report begins");
     recording.signal(Signal::SIGINT)?;

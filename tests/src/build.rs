@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// What every C and C++ workload needs: frames that can be walked by frame pointers, and every call left in place.
 const COMPILER_FLAGS: &[&str] = &[
@@ -22,7 +22,44 @@ const COMPILER_FLAGS: &[&str] = &[
 
 /// The program of the workload `name`, built when it is missing or older than what it is made of.
 pub fn workload(name: &str) -> Result<PathBuf> {
+    if let Some(program) = prebuilt(name)? {
+        return Ok(program);
+    }
     let source = source(name)?;
+    built(name, &source, |program| compile(name, &source, program))
+}
+
+/// The program of the workload `name`, without frame pointers and optimized at `level` (1 or 2), as most programs are
+/// built. Workloads in C have the shared library `stacks_library.c`, built likewise.
+pub fn without_frame_pointers(name: &str, level: u8) -> Result<PathBuf> {
+    let file = format!("{name}-O{level}");
+    if let Some(program) = prebuilt(&file)? {
+        return Ok(program);
+    }
+    let source = source(name)?;
+    if source.extension().is_some_and(|extension| extension == "c") {
+        let library = self::source(LIBRARY)?;
+        built(&library_file(level), &library, |file| {
+            run(frameless_c("gcc", level).args(["-fPIC", "-shared"]).arg(&library).arg("-o").arg(file))
+        })?;
+    }
+    built(&file, &source, |program| run(&mut frameless(&source, program, level)))
+}
+
+/// The environment variable that names a folder of workloads that were built already, for machines without compilers.
+/// Nothing is built then, and no source is needed.
+pub const PREBUILT: &str = "HEAPTIDE_WORKLOADS";
+
+/// The file `name` of [`PREBUILT`], when that is set.
+fn prebuilt(name: &str) -> Result<Option<PathBuf>> {
+    let Some(folder) = env::var_os(PREBUILT) else { return Ok(None) };
+    let program = Path::new(&folder).join(name);
+    ensure!(program.exists(), "there is no {} (the folder is of {PREBUILT})", program.display());
+    Ok(Some(program))
+}
+
+/// The file `name` in the folder of built workloads, made by `make` when it is missing or older than what it is made of.
+fn built(name: &str, source: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
     let folder = target_folder().join("workloads");
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Tests run in several threads and programs: one builds, the others wait for it. Held until the end of the scope.
@@ -30,10 +67,10 @@ pub fn workload(name: &str) -> Result<PathBuf> {
     lock.lock().context("cannot lock the workloads")?;
 
     let program = folder.join(name);
-    if is_older(&program, &source)? {
+    if is_older(&program, source)? {
         // Under another name first: a program that was built in part must never look like a whole one.
         let unfinished = folder.join(format!("{name}.unfinished"));
-        compile(name, &source, &unfinished)?;
+        make(&unfinished).with_context(|| format!("cannot build the workload {name}"))?;
         fs::rename(&unfinished, &program).with_context(|| format!("cannot rename {}", unfinished.display()))?;
     }
     Ok(program)
@@ -63,8 +100,9 @@ fn source(name: &str) -> Result<PathBuf> {
 /// Whether `program` is missing, or older than its source, what the source includes, or this program with its flags.
 fn is_older(program: &Path, source: &Path) -> Result<bool> {
     let Ok(built) = fs::metadata(program).and_then(|metadata| metadata.modified()) else { return Ok(true) };
-    let made_of = [source.to_owned(), sources().join("truth.h"), sources().join("truth.rs"), env::current_exe()?];
-    for input in made_of {
+    let included =
+        ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h"].map(|name| sources().join(name));
+    for input in [source.to_owned(), env::current_exe()?].into_iter().chain(included) {
         if fs::metadata(&input)?.modified()? >= built {
             return Ok(true);
         }
@@ -99,16 +137,60 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
             match name {
                 "bare" => c.args(["-static", "-nostdlib"]),
                 // A library that a workload loads while it runs.
-                "plugin" => c.args(["-shared", "-fPIC"]),
+                "plugin" | "plugin_small" | "plugin_large" => c.args(["-shared", "-fPIC"]),
                 _ => &mut c,
             };
             c
         }
     };
-    let output = compiler.arg(source).arg("-o").arg(program).output();
+    run(compiler.arg(source).arg("-o").arg(program))
+}
+
+/// The shared library of the workloads without frame pointers.
+const LIBRARY: &str = "stacks_library";
+
+fn library_file(level: u8) -> String {
+    format!("lib{LIBRARY}-O{level}.so")
+}
+
+/// A C or C++ compiler that leaves frame pointers out.
+fn frameless_c(compiler: &str, level: u8) -> Command {
+    let mut command = Command::new(compiler);
+    command.arg(format!("-O{level}"));
+    command.args(["-g", "-fomit-frame-pointer", "-pthread", "-Wall", "-Wextra", "-Werror"]);
+    command
+}
+
+fn frameless(source: &Path, program: &Path, level: u8) -> Command {
+    let mut compiler = match source.extension().and_then(|extension| extension.to_str()) {
+        Some("rs") => {
+            let mut rustc = Command::new("rustc");
+            rustc.args(["--edition=2024", "-g", "-Dwarnings", "--crate-name", "stacks"]);
+            rustc.arg(format!("-Copt-level={level}"));
+            rustc
+        }
+        Some("cpp") => {
+            let mut cpp = frameless_c("g++", level);
+            cpp.arg("-std=c++17");
+            cpp
+        }
+        _ => frameless_c("gcc", level),
+    };
+    compiler.arg(source).arg("-o").arg(program);
+    if source.extension().is_some_and(|extension| extension == "c") {
+        // Bound at the first call, so that the whole of a stub is run.
+        let library = format!("-l:{}", library_file(level));
+        let folder = program.parent().unwrap_or(program);
+        compiler.arg("-L").arg(folder).args([&library, "-Wl,-rpath,$ORIGIN", "-Wl,-z,lazy"]);
+    }
+    compiler
+}
+
+fn run(compiler: &mut Command) -> Result<()> {
+    let output = compiler.output();
     let output = output.with_context(|| format!("cannot run {}", compiler.get_program().display()))?;
     if !output.status.success() {
-        bail!("cannot build the workload {name}:\n{}", String::from_utf8_lossy(&output.stderr));
+        bail!("{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(())
 }

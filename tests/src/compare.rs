@@ -164,10 +164,11 @@ mod tests {
         "inherited": {"bytes": 0, "blocks": 0}, "allocated": {"bytes": 30, "blocks": 3},
         "freed": {"bytes": 10, "blocks": 1}, "outstanding": {"bytes": 20, "blocks": 2}}"#;
 
+    const FRAME: &str = r#"{
+        "address": 1, "module": "a", "module_address": 1, "place": {"named": {"function": "kept"}}}"#;
+
     fn profile(memory: &str, unknown: &str) -> Profile {
-        let stack = format!(
-            r#"{{"memory": "{memory}", "totals": {TOTALS}, "frames": [{{"place": {{"named": {{"function": "kept"}}}}}}]}}"#
-        );
+        let stack = format!(r#"{{"memory": "{memory}", "totals": {TOTALS}, "truncated": false, "frames": [{FRAME}]}}"#);
         let sums = format!(r#"{{"{memory}": {TOTALS}}}"#);
         let process = format!(
             r#"{{"pid": 7, "generation": 0, "forked_from": null, "end": null, "sums": {sums}, "stacks": [{stack}]}}"#

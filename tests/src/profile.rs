@@ -40,6 +40,11 @@ pub struct Stack {
     pub memory: String,
     /// Their sums.
     pub totals: Totals,
+    /// Whether it was deeper than is kept.
+    pub truncated: bool,
+    /// Whether it ends before its outermost frame.
+    #[serde(default)]
+    pub incomplete: bool,
     /// What is outstanding and old enough to be shown.
     #[serde(default)]
     pub shown: Usage,
@@ -50,6 +55,12 @@ pub struct Stack {
 /// A frame.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Frame {
+    /// The address in the process.
+    pub address: u64,
+    /// The file mapped there, without directories.
+    pub module: Option<String>,
+    /// The address as that file numbers it.
+    pub module_address: u64,
     /// Its name, or the reason why it has none.
     pub place: Place,
 }
@@ -161,8 +172,15 @@ mod tests {
 
     fn stack(functions: &[&str], memory: &str, bytes: u64) -> Stack {
         let usage = Usage { bytes, blocks: 1 };
-        let named = |function: &&str| Frame { place: Place::Named { function: (*function).to_owned() } };
+        let named = |function: &&str| Frame {
+            address: 0,
+            module: None,
+            module_address: 0,
+            place: Place::Named { function: (*function).to_owned() },
+        };
         Stack {
+            truncated: false,
+            incomplete: false,
             memory: memory.to_owned(),
             totals: Totals { allocated: usage, outstanding: usage, ..Totals::default() },
             shown: usage,
@@ -190,8 +208,10 @@ mod tests {
 
     #[test]
     fn both_forms_of_a_place_are_read() {
-        let json =
-            r#"[{"place":{"named":{"function":"main","offset":4,"source":null}}},{"place":{"unnamed":"no_symbol"}}]"#;
+        let json = r#"[
+            {"address": 1, "module": "a", "module_address": 1,
+                "place": {"named": {"function": "main", "offset": 4, "source": null}}},
+            {"address": 2, "module": null, "module_address": 0, "place": {"unnamed": "no_symbol"}}]"#;
         let frames: Vec<Frame> = serde_json::from_str(json).unwrap();
         assert!(matches!(&frames[0].place, Place::Named { function } if function == "main"));
         assert!(matches!(&frames[1].place, Place::Unnamed(reason) if reason == "no_symbol"));

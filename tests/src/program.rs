@@ -11,7 +11,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use wait_timeout::ChildExt;
 
-use crate::DEADLINE;
+use crate::pace::deadline;
 
 /// Which of its two streams a process wrote to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +76,11 @@ impl Program {
 
     /// Waits for the next line of `stream` that `wanted` is true for. Lines that were heard before do not count.
     pub fn hear(&mut self, stream: Stream, what: &str, wanted: impl Fn(&str) -> bool) -> Result<String> {
-        let deadline = Instant::now() + DEADLINE;
+        let (limit, begin) = (deadline(), Instant::now());
         loop {
-            let line = match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            let line = match self.lines.recv_timeout(limit.saturating_sub(begin.elapsed())) {
                 Ok(line) => line,
-                Err(RecvTimeoutError::Timeout) => bail!("no {what} within {DEADLINE:?}; it said:\n{}", self.said()),
+                Err(RecvTimeoutError::Timeout) => bail!("no {what} within {limit:?}; it said:\n{}", self.said()),
                 Err(RecvTimeoutError::Disconnected) => bail!("it ended without {what}; it said:\n{}", self.said()),
             };
             self.heard.push(line.clone());
@@ -104,11 +104,11 @@ impl Program {
     /// Closes its input and waits for its end, and for the end of what it says.
     pub fn end(mut self) -> Result<Ended> {
         self.close_input();
-        let deadline = Instant::now() + DEADLINE;
-        let status = self.child.wait_timeout(DEADLINE).context("cannot wait for it")?;
-        let Some(status) = status else { bail!("it did not end within {DEADLINE:?}; it said:\n{}", self.said()) };
+        let (limit, begin) = (deadline(), Instant::now());
+        let status = self.child.wait_timeout(limit).context("cannot wait for it")?;
+        let Some(status) = status else { bail!("it did not end within {limit:?}; it said:\n{}", self.said()) };
         loop {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(limit.saturating_sub(begin.elapsed())) {
                 Ok(line) => self.heard.push(line),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => bail!("it ended, but something still holds its output open"),

@@ -41,8 +41,13 @@ impl Workload {
 
     /// Waits until its work is done, and returns what it says of its memory. It stays alive.
     pub fn done(&mut self) -> Result<Vec<Account>> {
+        truth::parse(self.work()?)
+    }
+
+    /// Waits until its work is done, and returns all lines of its output so far. It stays alive.
+    pub fn work(&mut self) -> Result<impl Iterator<Item = &str>> {
         self.program.hear(Stream::Out, "done line", |line| line == "done")?;
-        truth::parse(self.program.heard(Stream::Out))
+        Ok(self.program.heard(Stream::Out))
     }
 
     /// Tells it a line.

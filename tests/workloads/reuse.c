@@ -5,7 +5,7 @@
 // The account is kept in the blocks and on the threads' stacks: a table with a lock would slow the race down.
 #include "truth.h"
 
-enum { THREADS = 2, TURNS = 500000, SLOTS = 4, KEEP_EVERY = 50000 };
+enum { THREADS = 2, SLOTS = 4, KEEP_EVERY = 50000 };
 
 struct block {
     size_t size;
@@ -15,6 +15,7 @@ struct account {
     uint64_t allocated_bytes, allocated_blocks, freed_bytes, freed_blocks, kept_bytes, kept_blocks;
 };
 
+static int turns_each = 500000;
 static struct block *slots[SLOTS];
 static struct account accounts[THREADS];
 static pthread_barrier_t start;
@@ -35,7 +36,7 @@ SITE static struct block *kept(size_t size) {
 static void *turns(void *argument) {
     struct account *account = argument;
     pthread_barrier_wait(&start);
-    for (int i = 0; i < TURNS; i++) {
+    for (int i = 0; i < turns_each; i++) {
         struct block *block = churned(sizes[i % 4]);
         account->allocated_bytes += block->size;
         account->allocated_blocks++;
@@ -55,6 +56,7 @@ static void *turns(void *argument) {
 
 int main(int argc, char **argv) {
     truth_begin(argc, argv);
+    if (argc > 2) turns_each = atoi(argv[2]);
     pthread_t threads[THREADS];
     pthread_barrier_init(&start, NULL, THREADS);
     for (int i = 0; i < THREADS; i++)

@@ -1,0 +1,3 @@
+// See plugin_frame.h.
+#define FRAME 1032
+#include "plugin_frame.h"
