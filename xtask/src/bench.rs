@@ -6,12 +6,15 @@
 
 mod bpftrace;
 mod churn;
+mod compiler;
+mod depth;
 mod figure;
-mod machine;
+pub(crate) mod machine;
 mod paper;
 mod recording;
 mod rows;
 mod stacks;
+mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,6 +50,9 @@ enum Name {
     Churn2,
     Live,
     Report,
+    Depth,
+    Compiler,
+    Tables,
     Bpftrace,
 }
 
@@ -86,6 +92,9 @@ impl Name {
             Self::Churn2 => "churn2",
             Self::Live => "live",
             Self::Report => "report",
+            Self::Depth => "depth",
+            Self::Compiler => "compiler",
+            Self::Tables => "tables",
             Self::Bpftrace => "bpftrace",
         }
     }
@@ -97,6 +106,9 @@ impl Name {
             Self::Churn2 => "malloc and free at full speed on two threads".to_owned(),
             Self::Live => format!("{} million live blocks", live_blocks(quick) / 1_000_000),
             Self::Report => format!("text, folded and JSON reports of {} distinct stacks", stacks::COUNT),
+            Self::Depth => "malloc and free at 4, 16, 60 and 200 frames, by CFI and by bpf_get_stack".to_owned(),
+            Self::Compiler => "clang compiling a large C++ file, with and without stacks".to_owned(),
+            Self::Tables => format!("attaching to a process with {} libraries mapped", tables::LIBRARIES),
             Self::Bpftrace => "churn1 under bpftrace with three probes, for orientation".to_owned(),
         }
     }
@@ -108,6 +120,12 @@ impl Name {
             Self::Churn2 => rows::churn(&heaptide, 2, phases(quick)),
             Self::Live => rows::live(&heaptide, live_blocks(quick)),
             Self::Report => rows::report(&heaptide, &workspace.demo().with_file_name("bench")),
+            Self::Depth => depth::measure(&heaptide, quick),
+            Self::Compiler => match compiler::find() {
+                Ok(()) => compiler::measure(&heaptide, quick),
+                Err(reason) => return Outcome::Skipped(format!("{reason:#}")),
+            },
+            Self::Tables => tables::measure(&heaptide),
             Self::Bpftrace => match bpftrace::find() {
                 Ok(()) => bpftrace::churn(phases(quick)),
                 Err(reason) => return Outcome::Skipped(format!("{reason:#}")),

@@ -6,6 +6,7 @@
 mod bench;
 mod bless;
 mod build;
+mod completeness;
 mod demo;
 mod dependencies;
 mod findings;
@@ -17,6 +18,7 @@ mod process;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -47,6 +49,8 @@ enum Task {
     Test(test::Options),
     /// Measures what tracing costs, at full speed and with many live blocks and stacks; needs root.
     Bench(bench::Options),
+    /// Counts how many stacks of Debian's programs are whole, under load; installs those programs; needs root.
+    Completeness(completeness::Options),
     /// Traces a small leaking service for eight seconds and shows what it finds.
     Demo,
     /// Checks formatting, lints, documentation, and the dependencies' licences.
@@ -72,6 +76,7 @@ fn run(cli: &Cli) -> Result<()> {
         Task::Build => build::run(&workspace),
         Task::Test(options) => test::run(options, &workspace),
         Task::Bench(options) => bench::run(options, &workspace),
+        Task::Completeness(options) => completeness::run(options, &workspace),
         Task::Demo => demo::run(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Bless => bless::run(&workspace),

@@ -88,7 +88,7 @@ fn install(missing: &[Piece], system: findings::System) -> Result<()> {
 }
 
 /// apt-get, which must not stop to ask.
-fn apt_get() -> Command {
+pub(crate) fn apt_get() -> Command {
     let mut apt_get = Command::new("apt-get");
     apt_get.env("DEBIAN_FRONTEND", "noninteractive");
     apt_get

@@ -48,6 +48,11 @@ impl Workspace {
         self.target.join("demo")
     }
 
+    /// What the emulated machines that tests run in are made of.
+    pub(crate) fn machines(&self) -> PathBuf {
+        self.target.join("vm")
+    }
+
     /// The kernel part's finished object, where `tracer/build.rs` looks for it.
     pub(crate) fn object(&self) -> PathBuf {
         self.build.join("bpf/heaptide.bpf.o")

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use heaptide_tests::DEADLINE;
+use heaptide_tests::pace::deadline;
 use heaptide_tests::profile::Process as Traced;
 use heaptide_tests::program::{Program, Stream};
 use nix::sys::signal::Signal;
@@ -69,10 +69,38 @@ pub(crate) struct Cost {
     pub(crate) events: u64,
     /// Largest resident memory, in bytes.
     pub(crate) memory_bytes: u64,
+    /// Probe hits.
+    pub(crate) hits: u64,
+    /// Time in the probes' programs; nothing when the kernel did not measure it.
+    bpf_seconds: Option<f64>,
     pub(crate) rings: u64,
 }
 
+impl Cost {
+    /// Time in the probes' programs for a hit, in nanoseconds.
+    #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
+    pub(crate) fn nanoseconds_a_hit(&self) -> Result<f64> {
+        let seconds = self.bpf_seconds.context("the kernel does not measure programs")?;
+        ensure!(self.hits > 0, "no probe was hit");
+        Ok(seconds * 1e9 / self.hits as f64)
+    }
+}
+
 impl Profile {
+    /// What it says of how stacks were walked, and of the tables for it.
+    pub(crate) fn unwinding(&self, name: &str) -> Result<u64> {
+        let unwinding = self.unknown.get("unwinding").context("the report does not tell of unwinding")?;
+        unwinding.get(name).copied().with_context(|| format!("the report does not tell of unwinding's `{name}`"))
+    }
+
+    /// Walks of stacks, however they ended.
+    pub(crate) fn walks(&self) -> Result<u64> {
+        let unwinding = self.unknown.get("unwinding").context("the report does not tell of unwinding")?;
+        let is_walks =
+            |name: &str| !matches!(name, "files" | "rows" | "table_nanoseconds" | "files_failed" | "files_refused");
+        Ok(unwinding.iter().filter(|(name, _)| is_walks(name)).map(|(_, count)| count).sum())
+    }
+
     /// Events lost, of any kind.
     pub(crate) fn lost(&self) -> Result<u64> {
         Ok(self.unknown.get("lost").context("the report does not say what was lost")?.values().sum())
@@ -82,9 +110,14 @@ impl Profile {
 impl Recording {
     /// Attaches to process `pid`; returns when all probes are in and events are recorded.
     pub(crate) fn attach(program: &Path, pid: u32) -> Result<Self> {
+        Self::attach_with(program, pid, &[])
+    }
+
+    /// The same with more options.
+    pub(crate) fn attach_with(program: &Path, pid: u32, options: &[&str]) -> Result<Self> {
         let folder = TempDir::new().context("cannot create a temporary folder")?;
         let mut command = Command::new(program);
-        command.args(["record", "-p", &pid.to_string()]);
+        command.args(["record", "-p", &pid.to_string()]).args(options);
         for format in ["folded", "json"] {
             command.arg(format!("--{format}")).arg(folder.path().join(format));
         }
@@ -135,10 +168,10 @@ impl Recording {
 }
 
 fn wait_for(path: &Path) -> Result<()> {
-    let deadline = Instant::now() + DEADLINE;
+    let (limit, begin) = (deadline(), Instant::now());
     while !path.exists() {
-        if Instant::now() > deadline {
-            bail!("heaptide wrote no report within {DEADLINE:?}");
+        if begin.elapsed() > limit {
+            bail!("heaptide wrote no report within {limit:?}");
         }
         thread::sleep(LOOK);
     }
