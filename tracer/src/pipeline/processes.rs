@@ -223,6 +223,8 @@ impl Processes {
                     let name = Some(printable(&String::from_utf8_lossy(&name)));
                     images.push(Image { name, mappings: Mappings::default() });
                 }
+                // Memory without a file has names as well in there.
+                Mapped::File { path, .. } if !is_code_with_name(&path) => {}
                 Mapped::File { pid, start, end, offset, device, inode, path } => {
                     let identity = Identity { device, inode, path: path.into() };
                     let file: Arc<MappedFile> = MappedFile::shared(identity, pid, start..end);
@@ -238,6 +240,11 @@ impl Processes {
             }
         }
     }
+}
+
+/// Whether a path of the kernel's log is that of a file, or of the vDSO.
+fn is_code_with_name(path: &[u8]) -> bool {
+    path == b"[vdso]" || path.starts_with(b"/") && path != b"//anon"
 }
 
 fn allocator(found: &Found) -> Allocator {

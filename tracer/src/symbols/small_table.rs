@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use lzma_rust2::XzReader;
@@ -18,7 +19,9 @@ const MOST_MEMORY: u32 = 65 << 10;
 /// The unpacked table of a file with the facts `image`, as a file in memory; `None` when it has none, or a broken one.
 pub(super) fn unpack(file: &File, image: &Image) -> Option<Arc<File>> {
     let (offset, size) = image.small_table?;
-    let unpacked = unpack_at(file, (offset, size), MOST_BYTES);
+    // Files are hostile: a panic of what reads this one costs its names, and no more.
+    let unpacked = catch_unwind(AssertUnwindSafe(|| unpack_at(file, (offset, size), MOST_BYTES)));
+    let unpacked = unpacked.unwrap_or_else(|_| Err(io::Error::other("what reads it has panicked")));
     unpacked.inspect_err(|error| log::debug!("a small symbol table is not used: {error}")).ok()
 }
 

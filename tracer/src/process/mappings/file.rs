@@ -94,7 +94,12 @@ impl MappedFile {
     /// What the kernel part knows it by.
     #[must_use]
     pub fn key(&self) -> unwind::File {
-        if self.is_file() { unwind::File::new(self.identity.device, self.identity.inode) } else { unwind::File::VDSO }
+        if self.is_file() {
+            unwind::File::new(self.identity.device, self.identity.inode)
+        } else {
+            // Nothing else without a file is among a process's mappings.
+            unwind::File::VDSO
+        }
     }
 
     /// The open file. Errors: it could not be opened when it was first seen and cannot now, or is no regular file.
