@@ -33,11 +33,23 @@ pub(crate) fn measure(heaptide: &Path, quick: bool) -> Result<Vec<Figure>> {
     let added = with.cost.nanoseconds_a_hit()? - without.cost.nanoseconds_a_hit()?;
     Ok(vec![
         Figure::count("stacks", walks, "stacks"),
+        Figure::new("frames", mean_frames(&with), "frames a stack"),
         Figure::new("whole", percent(whole, walks), "%"),
         Figure::new("without stacks", without.cost.nanoseconds_a_hit()?, "ns a hit"),
         Figure::new("a stack", added * percent(with.cost.hits, walks) / 100.0, "ns").at_most(MOST_A_STACK),
         Figure::count("lost", with.lost()?, "events").at_most(0.0),
     ])
+}
+
+/// Frames of a stack, by how many allocations have it.
+fn mean_frames(profile: &Profile) -> f64 {
+    let (mut allocations, mut frames) = (0, 0);
+    for stack in profile.processes.iter().flat_map(|process| &process.stacks) {
+        let blocks = stack.totals.allocated.blocks;
+        allocations += blocks;
+        frames += blocks * stack.frames.len() as u64;
+    }
+    percent(frames, allocations) / 100.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
