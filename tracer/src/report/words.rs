@@ -24,10 +24,16 @@ pub(super) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// A length of time: `0.52 s`, `5 s`, `61.5 s`, `12 min 30 s`, `3 h 20 min`.
+/// A length of time: `34 ms`, `0.52 s`, `5 s`, `61.5 s`, `12 min 30 s`, `3 h 20 min`.
 pub(super) fn duration(seconds: f64) -> String {
     if seconds < 100.0 && seconds.fract() == 0.0 {
         return format!("{seconds:.0} s");
+    }
+    if seconds < 0.001 {
+        return "under 1 ms".to_owned();
+    }
+    if seconds < 0.1 {
+        return format!("{:.0} ms", seconds * 1000.0);
     }
     if seconds < 10.0 {
         return format!("{seconds:.2} s");
@@ -79,6 +85,9 @@ mod tests {
     fn times_are_told_in_the_unit_that_fits() {
         let cases = [
             (0.0, "0 s"),
+            (0.000_2, "under 1 ms"),
+            (0.034, "34 ms"),
+            (0.099_7, "100 ms"),
             (0.519, "0.52 s"),
             (60.0, "60 s"),
             (61.54, "61.5 s"),
