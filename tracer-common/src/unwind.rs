@@ -1,10 +1,10 @@
 //! How the kernel part gets from one frame to the next: rows made of a file's call frame information (CFI), and where
 //! in a process each file's rows hold.
 //!
-//! Only x86-64: the registers are `rsp`, `rbp` and `rip`. A *pc* in here is an address relative to the first page of
-//! the file's code (see [`Mapping::bias`]), so that one table serves every process that maps the file.
+//! Only x86-64: the registers are `rsp`, `rbp` and `rip`. A *pc* in here is a place in the file, less
+//! [`FileTable::code_offset`], so that one table serves every process that maps the file.
 //!
-//! To unwind one frame: find the [`Mapping`] that holds the instruction pointer, subtract its bias, find the last
+//! To unwind one frame: ask the kernel which file is mapped at the instruction pointer and at which place, find the last
 //! [`Row`] with a `pc` that is not larger, do what its [`Rule`] says. For a return address look one byte before it (the
 //! call may be the last instruction of its function); for the leaf's own instruction pointer, and for the one behind a
 //! [`Kind::Signal`] frame, look at the address itself.
@@ -14,12 +14,6 @@ pub const MAX_ROWS: usize = 1 << 24;
 
 /// Halvings until one row is left of [`MAX_ROWS`].
 pub const ROW_SEARCH_STEPS: u32 = MAX_ROWS.trailing_zeros();
-
-/// A process has at most this many executable file mappings with a table, a power of two.
-pub const MAX_MAPPINGS: usize = 1024;
-
-/// Halvings until one mapping is left of [`MAX_MAPPINGS`].
-pub const MAPPING_SEARCH_STEPS: u32 = MAX_MAPPINGS.trailing_zeros();
 
 /// From here up to the next row's `pc`, frames are unwound by this rule. Rows are sorted by `pc`, each `pc` once.
 #[repr(C, align(8))]
@@ -207,53 +201,9 @@ impl Rule {
     }
 }
 
-/// A range of addresses at which a process has mapped a file's code, in the array `MAPPINGS`.
-///
-/// Those of one process lie next to each other, sorted by `start`, and [`Process`] says where. A change writes a new
-/// range of the array and then the process's entry, so a program sees the old mappings or the new ones, never both.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mapping {
-    /// The first address in the process.
-    pub start: u64,
-    /// The first address behind it.
-    pub end: u64,
-    /// Address in the process - `bias` = pc, modulo 2^64.
-    pub bias: u64,
-    /// The file's first row in the array `ROWS`.
-    pub first_row: u32,
-    /// How many rows the file has, at most [`MAX_ROWS`]. 0: no CFI at all, [`Rule::NO_CFI`] throughout.
-    pub rows: u32,
-}
-
-/// Where a process's mappings are, in a hash map by process id.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Process {
-    /// Its first entry in the array `MAPPINGS`.
-    pub first_mapping: u32,
-    /// How many it has, at most [`MAX_MAPPINGS`].
-    pub mappings: u32,
-}
-
-// SAFETY: repr(C), made of integers only, without padding: any bytes are a valid value. Of a `Rule` every accessor takes
-// every bit pattern.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Row {}
-
-// SAFETY: repr(C), made of integers only, without padding: any bytes are a valid value.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Mapping {}
-
-// SAFETY: repr(C), made of integers only, without padding: any bytes are a valid value.
-#[cfg(feature = "user")]
-unsafe impl aya::Pod for Process {}
-
 const _: () = {
     assert!(size_of::<Row>() == 8);
-    assert!(size_of::<Mapping>() == 32);
-    assert!(size_of::<Process>() == 8);
-    assert!(MAX_ROWS.is_power_of_two() && MAX_MAPPINGS.is_power_of_two());
+    assert!(MAX_ROWS.is_power_of_two());
     assert!(Kind::NotExpressible as usize == Kind::COUNT - 1 && Kind::COUNT == 1 << KIND_BITS);
     assert!(Rule::NO_CFI.bits() == 0, "zeroed memory means that nothing is known");
     assert!(Rule::MAX_OFFSET == (2 << 20) - 8 && Rule::MIN_OFFSET == -(2 << 20));

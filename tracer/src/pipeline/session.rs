@@ -32,7 +32,7 @@ use crate::{
     allocator::{DiscoverError, Found, discover, discover_loader},
     kernel::{
         AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Outcomes, Probes,
-        Ring, Scope,
+        Ring, Scope, StackMethod,
     },
     live::{Key, Limits, Notice, Remains, Shard, Start, Summary},
     process::{Identity, MappedFile, Mappings},
@@ -151,6 +151,8 @@ struct Knowledge {
 struct Probed {
     /// Files whose probes see every process that maps them.
     everywhere: FxHashSet<FileId>,
+    /// Processes whose loader tells of libraries.
+    loaders: FxHashSet<u32>,
     /// Files with probes of one process.
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
@@ -163,7 +165,8 @@ impl Session {
     /// Loads the kernel part. Nothing is attached yet.
     pub fn new(config: Config) -> Result<Self, SessionError> {
         let (kernel, rings, tables) = Kernel::load(&config.kernel)?;
-        let tables = TableMaker::start(tables).map_err(SessionError::Thread)?;
+        let tables =
+            TableMaker::start(tables, config.kernel.stacks == StackMethod::Cfi).map_err(SessionError::Thread)?;
         let limits = Limits {
             max_live: (config.max_live / u64::from(config.kernel.shards)).max(1),
             follow: config.kernel.follow,
@@ -289,6 +292,7 @@ impl Session {
                 self.known.take_in(notice);
                 self.kernel.detach(pid);
                 self.probed.by_process.remove(&pid);
+                self.probed.loaders.remove(&pid);
                 self.probed.wanted.remove(&pid);
                 None
             }
@@ -413,7 +417,11 @@ impl Session {
         drop(sender);
         while let Ok(notice) = notices.try_recv() {
             match notice {
-                Notice::Remains(remains) => drop(known.keep_unfinished(*remains)),
+                Notice::Remains(remains) => {
+                    if known.keep_unfinished(*remains) {
+                        known.finish_stacks(&tables);
+                    }
+                }
                 other => known.take_in(other),
             }
         }
@@ -452,11 +460,12 @@ impl Session {
     /// Has the loader tell when libraries come and go: what was known of addresses does not hold any more. Without it,
     /// only a library that took the place of another would be unwound wrongly.
     fn attach_loader(&mut self, pid: u32) {
+        if self.config.kernel.stacks != StackMethod::Cfi || self.probed.loaders.contains(&pid) {
+            return;
+        }
         let Some(loader) = discover_loader(pid) else { return };
-        let Some(id) = file_id(&loader) else { return };
-        if self.probed.by_process.entry(pid).or_default().insert(id)
-            && let Err(error) = self.kernel.attach(&loader, Scope::Process(pid))
-        {
+        self.probed.loaders.insert(pid);
+        if let Err(error) = self.kernel.attach(&loader, Scope::Process(pid)) {
             log::info!("process {pid}: libraries that come and go are not seen: {error}");
         }
     }

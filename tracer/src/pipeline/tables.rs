@@ -60,13 +60,13 @@ pub struct TableMaker {
 }
 
 impl TableMaker {
-    /// Starts it.
-    pub fn start(tables: Tables) -> std::io::Result<Self> {
+    /// Starts it. Unless tables `are_needed`, it makes none.
+    pub fn start(tables: Tables, are_needed: bool) -> std::io::Result<Self> {
         let (requests, asked) = mpsc::channel();
         let (results, finished) = mpsc::channel();
         let is_tight = Arc::new(AtomicBool::new(false));
         let store = TableStore { tables, counts: TableCounts::default(), is_tight: Arc::clone(&is_tight) };
-        let serve = move || serve(store, &asked, &results);
+        let serve = move || serve(store, are_needed, &asked, &results);
         let thread = std::thread::Builder::new().name("tables".to_owned()).spawn(serve)?;
         Ok(Self { requests: Some(requests), finished, is_tight, thread: Some(thread) })
     }
@@ -127,10 +127,13 @@ impl Drop for TableMaker {
     }
 }
 
-fn serve(mut store: TableStore, asked: &mpsc::Receiver<Request>, results: &mpsc::Sender<Finished>) {
-    store.add_vdso();
+fn serve(mut store: TableStore, are_needed: bool, asked: &mpsc::Receiver<Request>, results: &mpsc::Sender<Finished>) {
+    if are_needed {
+        store.add_vdso();
+    }
     while let Ok(request) = asked.recv() {
         match request {
+            Request::File(..) if !are_needed => {}
             Request::File(file, mapped) => store.add(file, &mapped),
             Request::Finish(remains, mappings) => {
                 for remains in remains {

@@ -134,7 +134,7 @@ fn config(recording: &Recording) -> Config {
             follow: recording.follow,
             min_size: recording.sizes.min,
             max_size: recording.sizes.max,
-            rows: rows::for_targets(&recording.targets),
+            rows: rows::for_recording(recording),
             stacks: recording.stacks,
             log_level: log_level(),
         },

@@ -1,7 +1,8 @@
 //! How many rows of tables for unwinding a recording needs.
 
 use crate::{
-    cli::config::Targets,
+    cli::config::{Recording, Targets},
+    kernel::StackMethod,
     process::{Mappings, code_bytes},
 };
 
@@ -18,8 +19,11 @@ const MOST: u64 = 64 << 20;
 const CODE: u64 = 48;
 
 /// Enough rows for what the targets have mapped now, and some more.
-pub(super) fn for_targets(targets: &Targets) -> u32 {
-    match targets {
+pub(super) fn for_recording(recording: &Recording) -> u32 {
+    if recording.stacks != StackMethod::Cfi {
+        return 1;
+    }
+    match &recording.targets {
         Targets::Command { .. } => UNKNOWN,
         Targets::Pids(pids) => {
             let mappings: Vec<Mappings> = pids.iter().filter_map(|&pid| Mappings::read(pid).ok()).collect();
