@@ -5,7 +5,9 @@
 //! mappings by them. At the end, [`assemble`] makes a [`crate::profile::Profile`] of everything.
 
 mod assemble;
+mod closing;
 mod finish;
+mod knowledge;
 mod perf_maps;
 mod processes;
 mod reader;

@@ -8,37 +8,28 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use heaptide_common::{
-    Counter,
-    unwind::{File, Outcome},
-};
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    stat::{major, minor},
-};
-use procfs::process::Process as ProcProcess;
+use heaptide_common::{Counter, unwind::File};
+use nix::sys::stat::{major, minor};
 use rustc_hash::{FxHashMap, FxHashSet};
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::{
-    assemble,
-    finish::Finished,
-    processes::Processes,
+    closing::Closing,
+    knowledge::Knowledge,
     reader::Reader,
     tables::{TableCounts, TableMaker},
 };
 use crate::{
     allocator::{DiscoverError, Found, discover, discover_loader},
     kernel::{
-        AttachError, Bill, Counters, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Outcomes, Probes,
-        Ring, Scope, StackMethod,
+        AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
+        StackMethod,
     },
-    live::{Key, Limits, Notice, Remains, Shard, Start, Summary},
+    live::{Key, Limits, Notice, Shard, Start, Summary},
     process::{Identity, MappedFile, Mappings},
-    profile::{self, Cost, Profile, Unmatched},
-    stacks::{Marks, StackStore},
-    symbols::{Debuginfod, Progress, Symbolizer},
+    profile::Profile,
+    symbols::{Debuginfod, Progress},
 };
 
 /// How to record.
@@ -98,14 +89,8 @@ pub struct Status {
 /// get their ends later.
 const START_PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long a report waits for the tables that were asked for, and the stacks that need them.
-const PATIENCE: Duration = Duration::from_secs(2);
-
 /// How long an allocator is looked for in a process that has just begun to run a program.
 const DISCOVERY: Duration = Duration::from_secs(2);
-
-/// Stacks without their ends that are kept at one time: each with a copy of some kilobytes.
-const MOST_UNFINISHED: usize = 64;
 
 /// How often at most a process is read again because a stack has an unknown address: code made at run time never
 /// becomes known.
@@ -130,20 +115,6 @@ pub struct Session {
     bill: Bill,
     began: (Instant, SystemTime),
     from_start: bool,
-}
-
-/// What names are made of.
-struct Knowledge {
-    processes: Processes,
-    store: StackStore,
-    symbolizer: Symbolizer,
-    reread: Instant,
-    /// Whether a stack has led where nothing was known, and nobody has looked there since.
-    is_stale: bool,
-    /// Stacks that lack their ends.
-    unfinished: Vec<(Key, Remains)>,
-    /// Walks that the kernel part could not end: how they ended there, how they end now, and how many.
-    finished: FxHashMap<(Outcome, Outcome), u64>,
 }
 
 /// Where probes are.
@@ -180,15 +151,7 @@ impl Session {
             readers: Vec::new(),
             notices,
             sender,
-            known: Knowledge {
-                processes: Processes::default(),
-                store: StackStore::default(),
-                symbolizer: Symbolizer::new(),
-                reread: Instant::now(),
-                is_stale: false,
-                unfinished: Vec::new(),
-                finished: FxHashMap::default(),
-            },
+            known: Knowledge::new(),
             tables,
             unseen: Vec::new(),
             probed: Probed::default(),
@@ -389,8 +352,7 @@ impl Session {
             summary.merge(reader.summary().await.ok_or(SessionError::ThreadDied)?);
         }
         self.refresh();
-        let counters = self.kernel.counters()?;
-        let mut closing = Closing::of(self, counters)?;
+        let mut closing = self.closing()?;
         closing.settle(&self.tables, &mut self.known);
         Ok(self.known.profile(&self.config, summary, &closing, most))
     }
@@ -405,8 +367,7 @@ impl Session {
         self.kernel.stop()?;
         self.known.processes.refresh();
         self.close_bill();
-        let counters = self.kernel.counters()?;
-        let mut closing = Closing::of(&self, counters)?;
+        let mut closing = self.closing()?;
         let Self { config, kernel, readers, mut notices, sender, mut known, tables, .. } = self;
         // The target gets its speed back before anything else is done.
         let detaching = kernel.detach_all();
@@ -429,6 +390,25 @@ impl Session {
         closing.settle(&tables, &mut known);
         known.symbolizer.prepare_report(debuginfod, progress);
         Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
+    }
+
+    /// What the kernel part has to tell now.
+    fn closing(&self) -> Result<Closing, SessionError> {
+        let counters = self.kernel.counters()?;
+        let outcomes = self.kernel.outcomes()?;
+        let elapsed = self.began.0.elapsed();
+        let bpf = self.bill.seconds(counters[Counter::Hits], elapsed);
+        Ok(Closing {
+            counters,
+            outcomes,
+            tables: TableCounts::default(),
+            elapsed,
+            began: self.began.1,
+            bpf,
+            from_start: self.from_start,
+            late: self.probed.late,
+            sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashSet::is_empty),
+        })
     }
 
     fn begin(&mut self, pid: u32, start: Start) -> Result<Key, SessionError> {
@@ -498,144 +478,6 @@ impl Session {
             }
         }
     }
-}
-
-/// What can be told only while the kernel part is loaded.
-struct Closing {
-    counters: Counters,
-    outcomes: Outcomes,
-    tables: TableCounts,
-    elapsed: Duration,
-    began: SystemTime,
-    bpf: Option<(f64, f64)>,
-    from_start: bool,
-    late: u64,
-    sees_guests: bool,
-}
-
-impl Closing {
-    fn of(session: &Session, counters: Counters) -> Result<Self, SessionError> {
-        let outcomes = session.kernel.outcomes()?;
-        let elapsed = session.began.0.elapsed();
-        let bpf = session.bill.seconds(counters[Counter::Hits], elapsed);
-        Ok(Self {
-            counters,
-            outcomes,
-            tables: TableCounts::default(),
-            elapsed,
-            began: session.began.1,
-            bpf,
-            from_start: session.from_start,
-            late: session.probed.late,
-            sees_guests: session.kernel.sees_guests() || session.probed.by_process.values().all(FxHashSet::is_empty),
-        })
-    }
-
-    /// Waits for the tables that were asked for, and for the stacks that need them.
-    fn settle(&mut self, tables: &TableMaker, known: &mut Knowledge) {
-        known.finish_stacks(tables);
-        self.tables = tables.settled(PATIENCE).unwrap_or_default();
-        known.finish_stacks(tables);
-        for (&(before, after), &walks) in &known.finished {
-            self.outcomes.turn(before, after, walks);
-        }
-    }
-}
-
-impl Knowledge {
-    /// Keeps a stack that lacks its end; says whether there are as many as can be kept.
-    fn keep_unfinished(&mut self, remains: Remains) -> bool {
-        if let Some(key) = self.processes.current(remains.pid) {
-            self.unfinished.push((key, remains));
-        }
-        self.unfinished.len() >= MOST_UNFINISHED
-    }
-
-    /// Has the stacks that lack their ends followed to them, and takes in those that were.
-    fn finish_stacks(&mut self, tables: &TableMaker) {
-        let mut by_process: FxHashMap<Key, Vec<Remains>> = FxHashMap::default();
-        for (key, remains) in self.unfinished.drain(..) {
-            by_process.entry(key).or_default().push(remains);
-        }
-        for (key, remains) in by_process {
-            tables.finish(remains, Arc::new(self.processes.get(key).mappings));
-        }
-        tables.finished().for_each(|finished| self.finished(&finished));
-    }
-
-    fn finished(&mut self, finished: &Finished) {
-        let Finished { before, outcome, .. } = *finished;
-        let marks = Marks {
-            truncated: outcome == Outcome::TooDeep,
-            incomplete: !matches!(outcome, Outcome::Complete | Outcome::Guessed),
-            guessed: outcome == Outcome::Guessed,
-        };
-        self.store.extend(finished.pid, finished.id, &finished.frames, marks);
-        *self.finished.entry((before, outcome)).or_default() += 1;
-    }
-
-    fn take_in(&mut self, notice: Notice) {
-        match notice {
-            Notice::Stack { id, frames, marks, .. } => self.store.insert(id, &frames, marks),
-            Notice::Forked { parent, child } => self.processes.forked(parent, child),
-            Notice::Program(key) => self.processes.program(key),
-            Notice::Exited(pid) => self.processes.exited(pid),
-            // Too late for a table.
-            Notice::Wanted { .. } | Notice::Remains(_) => {}
-        }
-    }
-
-    fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
-        let Self { processes, store, symbolizer, .. } = self;
-        let counters = &closing.counters;
-        // Every ring tells of each.
-        let guests = if closing.sees_guests { 0 } else { summary.unmatched.guests / u64::from(config.kernel.shards) };
-        let unmatched = Unmatched { late_processes: closing.late, guests, ..summary.unmatched };
-        let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
-        let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
-        let events = summary.events;
-        let processes = assemble::processes(summary, processes, store, symbolizer, most);
-        Profile {
-            schema: profile::SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            began_unix_seconds: since_epoch(closing.began),
-            seconds: closing.elapsed.as_secs_f64(),
-            older_than_seconds: config.older.as_secs_f64(),
-            from_start: closing.from_start,
-            stack_method: config.kernel.stacks.into(),
-            processes,
-            unknown,
-            cost: Cost {
-                hits: counters[Counter::Hits],
-                events,
-                bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
-                bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
-                cpu_seconds: cpu_seconds(),
-                memory_bytes: peak_memory(),
-                rings: config.kernel.shards,
-            },
-        }
-    }
-}
-
-fn since_epoch(time: SystemTime) -> f64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
-
-/// CPU time of heaptide, all threads.
-fn cpu_seconds() -> f64 {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
-    [usage.user_time(), usage.system_time()]
-        .iter()
-        .map(|time| Duration::new(time.tv_sec().unsigned_abs(), time.tv_usec().unsigned_abs() as u32 * 1000))
-        .sum::<Duration>()
-        .as_secs_f64()
-}
-
-/// Largest resident memory of heaptide, in bytes.
-fn peak_memory() -> u64 {
-    let status = ProcProcess::myself().and_then(|process| process.status());
-    status.ok().and_then(|status| status.vmhwm).unwrap_or(0) << 10
 }
 
 /// A library as the launched process `pid` will map it.

@@ -1,0 +1,37 @@
+//! What can be told of a recording only while the kernel part is loaded.
+
+use std::time::{Duration, SystemTime};
+
+use super::{
+    knowledge::Knowledge,
+    tables::{TableCounts, TableMaker},
+};
+use crate::kernel::{Counters, Outcomes};
+
+/// How long a report waits for the tables that were asked for, and the stacks that need them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What can be told only while the kernel part is loaded.
+pub(super) struct Closing {
+    pub(super) counters: Counters,
+    pub(super) outcomes: Outcomes,
+    pub(super) tables: TableCounts,
+    pub(super) elapsed: Duration,
+    pub(super) began: SystemTime,
+    pub(super) bpf: Option<(f64, f64)>,
+    pub(super) from_start: bool,
+    pub(super) late: u64,
+    pub(super) sees_guests: bool,
+}
+
+impl Closing {
+    /// Waits for the tables that were asked for, and for the stacks that need them.
+    pub(super) fn settle(&mut self, tables: &TableMaker, known: &mut Knowledge) {
+        known.finish_stacks(tables);
+        self.tables = tables.settled(PATIENCE).unwrap_or_default();
+        known.finish_stacks(tables);
+        for (&(before, after), &walks) in &known.finished {
+            self.outcomes.turn(before, after, walks);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What is known of the traced processes and their stacks, and the profile that it makes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use heaptide_common::{Counter, unwind::Outcome};
+use nix::sys::resource::{UsageWho, getrusage};
+use procfs::process::Process as ProcProcess;
+use rustc_hash::FxHashMap;
+
+use super::{assemble, closing::Closing, finish::Finished, processes::Processes, session::Config, tables::TableMaker};
+use crate::{
+    live::{Key, Notice, Remains, Summary},
+    profile::{self, Cost, Profile, Unmatched},
+    stacks::{Marks, StackStore},
+    symbols::Symbolizer,
+};
+
+/// Stacks without their ends that are kept at one time: each with a copy of some kilobytes.
+const MOST_UNFINISHED: usize = 64;
+
+/// What names are made of.
+pub(super) struct Knowledge {
+    pub(super) processes: Processes,
+    store: StackStore,
+    pub(super) symbolizer: Symbolizer,
+    pub(super) reread: Instant,
+    /// Whether a stack has led where nothing was known, and nobody has looked there since.
+    pub(super) is_stale: bool,
+    /// Stacks that lack their ends.
+    unfinished: Vec<(Key, Remains)>,
+    /// Walks that the kernel part could not end: how they ended there, how they end now, and how many.
+    pub(super) finished: FxHashMap<(Outcome, Outcome), u64>,
+}
+
+impl Knowledge {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        Self {
+            processes: Processes::default(),
+            store: StackStore::default(),
+            symbolizer: Symbolizer::new(),
+            reread: Instant::now(),
+            is_stale: false,
+            unfinished: Vec::new(),
+            finished: FxHashMap::default(),
+        }
+    }
+
+    /// Keeps a stack that lacks its end; says whether there are as many as can be kept.
+    pub(super) fn keep_unfinished(&mut self, remains: Remains) -> bool {
+        if let Some(key) = self.processes.current(remains.pid) {
+            self.unfinished.push((key, remains));
+        }
+        self.unfinished.len() >= MOST_UNFINISHED
+    }
+
+    /// Has the stacks that lack their ends followed to them, and takes in those that were.
+    pub(super) fn finish_stacks(&mut self, tables: &TableMaker) {
+        let mut by_process: FxHashMap<Key, Vec<Remains>> = FxHashMap::default();
+        for (key, remains) in self.unfinished.drain(..) {
+            by_process.entry(key).or_default().push(remains);
+        }
+        for (key, remains) in by_process {
+            tables.finish(remains, Arc::new(self.processes.get(key).mappings));
+        }
+        tables.finished().for_each(|finished| self.finished(&finished));
+    }
+
+    fn finished(&mut self, finished: &Finished) {
+        let Finished { before, outcome, .. } = *finished;
+        let marks = Marks {
+            truncated: outcome == Outcome::TooDeep,
+            incomplete: !matches!(outcome, Outcome::Complete | Outcome::Guessed),
+            guessed: outcome == Outcome::Guessed,
+        };
+        self.store.extend(finished.pid, finished.id, &finished.frames, marks);
+        *self.finished.entry((before, outcome)).or_default() += 1;
+    }
+
+    pub(super) fn take_in(&mut self, notice: Notice) {
+        match notice {
+            Notice::Stack { id, frames, marks, .. } => self.store.insert(id, &frames, marks),
+            Notice::Forked { parent, child } => self.processes.forked(parent, child),
+            Notice::Program(key) => self.processes.program(key),
+            Notice::Exited(pid) => self.processes.exited(pid),
+            // Too late for a table.
+            Notice::Wanted { .. } | Notice::Remains(_) => {}
+        }
+    }
+
+    pub(super) fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
+        let Self { processes, store, symbolizer, .. } = self;
+        let counters = &closing.counters;
+        // Every ring tells of each.
+        let guests = if closing.sees_guests { 0 } else { summary.unmatched.guests / u64::from(config.kernel.shards) };
+        let unmatched = Unmatched { late_processes: closing.late, guests, ..summary.unmatched };
+        let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
+        let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
+        let events = summary.events;
+        let processes = assemble::processes(summary, processes, store, symbolizer, most);
+        Profile {
+            schema: profile::SCHEMA,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            began_unix_seconds: since_epoch(closing.began),
+            seconds: closing.elapsed.as_secs_f64(),
+            older_than_seconds: config.older.as_secs_f64(),
+            from_start: closing.from_start,
+            stack_method: config.kernel.stacks.into(),
+            processes,
+            unknown,
+            cost: Cost {
+                hits: counters[Counter::Hits],
+                events,
+                bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
+                bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
+                cpu_seconds: cpu_seconds(),
+                memory_bytes: peak_memory(),
+                rings: config.kernel.shards,
+            },
+        }
+    }
+}
+
+fn since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// CPU time of heaptide, all threads.
+fn cpu_seconds() -> f64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
+    [usage.user_time(), usage.system_time()]
+        .iter()
+        .map(|time| Duration::new(time.tv_sec().unsigned_abs(), time.tv_usec().unsigned_abs() as u32 * 1000))
+        .sum::<Duration>()
+        .as_secs_f64()
+}
+
+/// Largest resident memory of heaptide, in bytes.
+fn peak_memory() -> u64 {
+    let status = ProcProcess::myself().and_then(|process| process.status());
+    status.ok().and_then(|status| status.vmhwm).unwrap_or(0) << 10
+}
