@@ -17,6 +17,10 @@ const HUGE_SHIFT: u32 = 26;
 const HUGE_MASK: u32 = 0x3f;
 const DEFAULT_HUGE_PAGE: u64 = 2 << 20;
 
+/// The largest that `linux/mman.h` has a name for (`MAP_HUGE_16GB`). The kernel refuses sizes that it does not have, so
+/// a larger one is no size: believed, two such mappings would be more bytes than 64 bits count.
+const LARGEST_HUGE_PAGE: u32 = 34;
+
 /// What a thread has begun to unmap or to remap.
 pub(super) struct Unmapping {
     cut: Cut,
@@ -172,11 +176,31 @@ const fn page_size(flags: u32) -> u64 {
     }
     match flags >> HUGE_SHIFT & HUGE_MASK {
         0 => DEFAULT_HUGE_PAGE,
-        logarithm => 1 << logarithm,
+        logarithm @ ..=LARGEST_HUGE_PAGE => 1 << logarithm,
+        _ => PAGE,
     }
 }
 
 /// To a multiple of `unit`, a power of two; lengths that no mapping can have are cut.
 const fn round_up(length: u64, unit: u64) -> u64 {
     length.saturating_add(unit - 1) & !(unit - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn huge(logarithm: u32) -> u64 {
+        page_size(libc::MAP_HUGETLB.cast_unsigned() | logarithm << HUGE_SHIFT)
+    }
+
+    #[test]
+    fn a_huge_page_is_as_large_as_its_flags_say() {
+        assert_eq!((huge(0), huge(21), huge(30), huge(34)), (2 << 20, 2 << 20, 1 << 30, 1 << 34));
+    }
+
+    #[test]
+    fn a_huge_page_that_no_kernel_has_is_not_believed() {
+        assert_eq!((huge(35), huge(63)), (PAGE, PAGE));
+    }
 }
