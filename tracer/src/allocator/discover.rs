@@ -7,9 +7,12 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::elf::{Elf, ElfError, Symbol};
+use rustc_hash::FxHashSet;
+
+use super::elf::{Elf, ElfError};
 use super::family::{Family, LOADER_MARKER, Role};
 use super::mapped::{self, MappedFile};
+use super::symbol_table::{Symbol, SymbolTable, next_begins};
 use crate::process::target::printable;
 
 /// A file with the functions of an allocator.
@@ -32,13 +35,36 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFunction {
     /// Its usual name.
-    pub name: &'static str,
+    pub name: Arc<str>,
     /// Its other names: functions at the same offset are one.
-    pub aliases: Vec<&'static str>,
+    pub aliases: Vec<Arc<str>>,
     /// Where it begins, in bytes from the begin of the file.
     pub file_offset: u64,
+    /// How long it is, in bytes, as its symbol tells; 0 when that is not known.
+    pub size: u64,
+    /// How far its code can reach without meeting another function, in bytes: to the next one in its section, or to the
+    /// section's end. At least 1, and all of it is in the file.
+    pub room: u64,
     /// What a call of it means.
     pub role: Role,
+}
+
+impl FoundFunction {
+    /// The function of a symbol, at a place in the file from where its section goes on for some bytes.
+    fn new(symbol: &Symbol, role: Role, (file_offset, rest): (u64, u64)) -> Self {
+        let size = if symbol.size <= rest { symbol.size } else { 0 };
+        Self { name: Arc::clone(&symbol.name), aliases: Vec::new(), file_offset, size, room: rest, role }
+    }
+
+    /// Another name of it. Where names disagree about its size, the smaller one is believed.
+    fn add_name(&mut self, symbol: &Symbol, rest: u64) {
+        if symbol.size != 0 && symbol.size <= rest && (self.size == 0 || symbol.size < self.size) {
+            self.size = symbol.size;
+        }
+        if self.name != symbol.name && !self.aliases.contains(&symbol.name) {
+            self.aliases.push(Arc::clone(&symbol.name));
+        }
+    }
 }
 
 /// Why no allocator was found.
@@ -129,14 +155,16 @@ pub fn discover_loader(pid: u32) -> Option<Found> {
         |mapped: &MappedFile| mapped.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-"));
     let mapped = mapped::mapped_files(pid).ok()?.into_iter().find(is_loader)?;
     let file = mapped.open(pid).ok()?;
-    let symbols = Elf::read(&file).and_then(|elf| elf.symbols(&[LIBRARIES])).ok()?;
-    let file_offset = symbols.iter().find_map(|symbol| symbol.function_offset)?;
-    let function = FoundFunction { name: LIBRARIES, aliases: Vec::new(), file_offset, role: Role::Libraries };
+    let elf = Elf::read(&file).ok()?;
+    let tables = elf.symbol_tables().ok()?;
+    let symbol = tables.iter().flat_map(|table| table.symbols(|name| name == LIBRARIES)).find(|s| s.is_function)?;
+    let mut functions = vec![FoundFunction::new(&symbol, Role::Libraries, elf.code_at(symbol.address)?)];
+    limit_room(&tables, std::slice::from_ref(&symbol), &mut functions, &elf);
     Some(Found {
         path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
         display: printable(&mapped.path.to_string_lossy()),
         family: Family::Other,
-        functions: vec![function],
+        functions,
         _file: Arc::new(file),
     })
 }
@@ -161,14 +189,16 @@ pub fn discover_file(path: &Path) -> Result<Option<Found>, DiscoverError> {
 
 fn examine(file: File, path: &Path) -> Result<Option<Found>, ElfError> {
     let elf = Elf::read(&file)?;
-    let mut symbols = elf.symbols(&wanted())?;
+    let tables = elf.symbol_tables()?;
+    let wanted = wanted();
+    let mut symbols: Vec<_> = tables.iter().flat_map(|table| table.symbols(|name| wanted.contains(name))).collect();
     // The linker makes a static program's hidden functions local, malloc among them. In a file that needs a library,
     // a local function of that name is some other one.
     let is_static = elf.dynamic()?.needed.is_empty();
-    let public: Vec<_> = symbols.iter().filter(|symbol| !symbol.local).map(|symbol| symbol.name).collect();
+    let public: Vec<_> = symbols.iter().filter(|symbol| !symbol.local).map(|s| Arc::clone(&s.name)).collect();
     symbols.retain(|symbol| !symbol.local || is_static && !public.contains(&symbol.name));
-    let defines = |name: &str| symbols.iter().any(|symbol| symbol.name == name);
-    let has = |name: &str| symbols.iter().any(|symbol| symbol.name == name && symbol.function_offset.is_some());
+    let defines = |name: &str| symbols.iter().any(|symbol| *symbol.name == *name);
+    let has = |name: &str| symbols.iter().any(|symbol| *symbol.name == *name && symbol.is_function);
     if defines(LOADER_MARKER) || !has("malloc") || !has("free") {
         return Ok(None);
     }
@@ -177,35 +207,47 @@ fn examine(file: File, path: &Path) -> Result<Option<Found>, ElfError> {
         path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
         display: printable(&path.to_string_lossy()),
         family,
-        functions: functions(family, &symbols),
+        functions: functions(&elf, &tables, family, &symbols),
         _file: Arc::new(file),
     }))
 }
 
 /// Every symbol that matters, for one pass over a file.
-fn wanted() -> Vec<&'static str> {
+fn wanted() -> FxHashSet<&'static str> {
     let functions = Family::Other.functions().iter().flat_map(|function| function.names).copied();
     functions.chain(Family::markers()).chain([LOADER_MARKER]).collect()
 }
 
-fn functions(family: Family, symbols: &[Symbol]) -> Vec<FoundFunction> {
+fn functions(elf: &Elf<'_>, tables: &[SymbolTable], family: Family, symbols: &[Symbol]) -> Vec<FoundFunction> {
     let mut found: Vec<FoundFunction> = Vec::new();
     for function in family.functions() {
         for &name in function.names {
             // One name can stand for several functions: older versions of an interface stay for older programs.
-            let offsets = symbols.iter().filter(|symbol| symbol.name == name).filter_map(|s| s.function_offset);
-            for file_offset in offsets {
+            for symbol in symbols.iter().filter(|symbol| *symbol.name == *name && symbol.is_function) {
+                let Some((file_offset, rest)) = elf.code_at(symbol.address) else { continue };
                 match found.iter_mut().find(|known| known.file_offset == file_offset) {
-                    Some(known) if known.name == name || known.aliases.contains(&name) => {}
-                    Some(known) => known.aliases.push(name),
-                    None => {
-                        found.push(FoundFunction { name, aliases: Vec::new(), file_offset, role: function.role });
-                    }
+                    Some(known) => known.add_name(symbol, rest),
+                    None => found.push(FoundFunction::new(symbol, function.role, (file_offset, rest))),
                 }
             }
         }
     }
+    limit_room(tables, symbols, &mut found, elf);
     found
+}
+
+/// A function's room ends where the next one begins.
+fn limit_room(tables: &[SymbolTable], symbols: &[Symbol], found: &mut [FoundFunction], elf: &Elf<'_>) {
+    let mut addresses: Vec<u64> = symbols.iter().map(|symbol| symbol.address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    let next = next_begins(&addresses, tables.iter().flat_map(SymbolTable::begins));
+    for (address, next) in addresses.into_iter().zip(next) {
+        let Some((file_offset, _)) = elf.code_at(address) else { continue };
+        for function in found.iter_mut().filter(|function| function.file_offset == file_offset) {
+            function.room = function.room.min(next - address);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -18,8 +18,9 @@ fn own_library() -> Found {
 }
 
 /// Offset of every function, by each of its names.
-fn offsets(found: &Found) -> BTreeMap<&'static str, u64> {
-    let names = |f: &FoundFunction| [f.name].into_iter().chain(f.aliases.clone()).collect::<Vec<_>>();
+fn offsets(found: &Found) -> BTreeMap<String, u64> {
+    let names =
+        |f: &FoundFunction| [&f.name].into_iter().chain(&f.aliases).map(ToString::to_string).collect::<Vec<_>>();
     found.functions.iter().flat_map(|f| names(f).into_iter().map(|name| (name, f.file_offset))).collect()
 }
 
@@ -47,7 +48,7 @@ fn assert_as_nm(found: &Found, options: &[&str], path: &Path) {
     let bias = code_bias(path);
     let expected: BTreeMap<_, _> =
         nm(options, path).into_iter().map(|(name, address)| (name, address - bias)).collect();
-    let actual: BTreeMap<_, _> = offsets(found).into_iter().map(|(name, offset)| (name.to_owned(), offset)).collect();
+    let actual = offsets(found);
     assert_eq!(actual, expected);
     for name in ["malloc", "calloc", "realloc", "free", "mmap", "munmap", "mremap", "brk", "sbrk"] {
         assert!(actual.contains_key(name), "{name} in {}", path.display());
@@ -82,8 +83,40 @@ fn functions_at_one_offset_are_one() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), count);
-    let map = found.functions.iter().find(|function| function.name == "mmap").unwrap();
-    assert_eq!((map.role, map.aliases.as_slice()), (Role::Map, ["mmap64"].as_slice()));
+    let map = found.functions.iter().find(|function| &*function.name == "mmap").unwrap();
+    assert_eq!((map.role, map.aliases.as_slice()), (Role::Map, ["mmap64".into()].as_slice()));
+}
+
+/// Every function of a file as binutils lists them: name, offset in the file, and size.
+fn all_functions(options: &[&str], path: &Path) -> Vec<(String, u64, u64)> {
+    let bias = code_bias(path);
+    let output = Command::new("nm").args(options).arg("-S").arg(path).output().unwrap();
+    let lines = str::from_utf8(&output.stdout).unwrap().lines().map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let hex = |text: &str| u64::from_str_radix(text, 16).unwrap();
+    let sized = lines.filter(|l| l.len() == 4 && matches!(l[2], "T" | "W" | "t" | "i"));
+    sized.map(|l| (l[3].split('@').next().unwrap().to_owned(), hex(l[0]) - bias, hex(l[1]))).collect()
+}
+
+#[test]
+fn a_function_is_as_long_as_its_symbol_says_and_its_room_ends_at_the_next_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = compile(directory.path(), "program", &["-static"]);
+    let library = own_library();
+    let library_path = Path::new(&library.display).to_owned();
+    for (found, path, options) in
+        [(library, library_path, ["-D"].as_slice()), (discover_file(&program).unwrap().unwrap(), program, &[])]
+    {
+        let all = all_functions(options, &path);
+        for function in &found.functions {
+            let (_, _, size) =
+                all.iter().find(|(name, at, _)| *name == *function.name && *at == function.file_offset).unwrap();
+            assert_eq!(function.size, *size, "{} in {}", function.name, path.display());
+            let end = function.file_offset + function.room;
+            assert!(function.room >= function.size, "{} in {}", function.name, path.display());
+            assert!(!all.iter().any(|(_, at, _)| (function.file_offset + 1..end).contains(at)), "{}", function.name);
+            assert!(function.room < 0x10000, "{} has {:#x} bytes", function.name, function.room);
+        }
+    }
 }
 
 #[test]
@@ -172,7 +205,8 @@ proptest! {
         }
         if let Ok(Some(found)) = examine_bytes(&bytes) {
             for function in &found.functions {
-                prop_assert!(function.file_offset < bytes.len() as u64);
+                let rest = (bytes.len() as u64).checked_sub(function.file_offset);
+                prop_assert!(rest.is_some_and(|rest| (1..=rest).contains(&function.room) && function.size <= rest));
             }
         }
     }

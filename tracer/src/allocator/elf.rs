@@ -1,4 +1,4 @@
-//! What heaptide reads of an ELF file to find allocators and libraries: symbols by name, and the dynamic section.
+//! What heaptide reads of an ELF file to find allocators and libraries: symbol tables, and the dynamic section.
 //!
 //! Every number in the file may be a lie. Each piece is read with a limit of its own, and a string only as far as the
 //! longest that can be meant.
@@ -12,10 +12,12 @@ use std::os::unix::fs::FileExt;
 use object::LittleEndian as LE;
 use object::elf::{
     DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, Dyn64, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64,
-    EM_X86_64, FileHeader64, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader64, SHN_UNDEF, SHT_DYNSYM, SHT_SYMTAB,
-    STB_GLOBAL, STB_WEAK, STT_FUNC, SectionHeader64, Sym64,
+    EM_X86_64, FileHeader64, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader64, SHF_ALLOC, SHF_EXECINSTR,
+    SHT_DYNSYM, SHT_SYMTAB, SectionHeader64, Sym64,
 };
 use object::pod::{self, Pod};
+
+use super::symbol_table::SymbolTable;
 
 /// Largest symbol or string table that is read, in bytes: ten million symbols.
 const MAX_TABLE: u64 = 512 << 20;
@@ -46,18 +48,6 @@ pub enum ElfError {
     /// A part is larger than any real one.
     #[error("its {0} is too large to be read")]
     TooLarge(&'static str),
-}
-
-/// A symbol that the file defines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Symbol {
-    /// The name that was asked for.
-    pub(super) name: &'static str,
-    /// Where the function begins in the file, in bytes; `None` for data, and for functions that choose another one
-    /// when the program starts (IFUNC), whose address is that of the chooser.
-    pub(super) function_offset: Option<u64>,
-    /// Whether it is visible in the file alone.
-    pub(super) local: bool,
 }
 
 /// What the dynamic section asks of the loader.
@@ -128,49 +118,35 @@ impl<'a> Elf<'a> {
         Ok(Dynamic { needed: texts(DT_NEEDED).collect(), search: texts(DT_RUNPATH).chain(texts(DT_RPATH)).collect() })
     }
 
-    /// Those symbols of `wanted` that the file defines, from both symbol tables; the same symbol may come more than once.
-    /// A version (`malloc@@GLIBC_2.2.5`) is no part of the name.
-    pub(super) fn symbols(&self, wanted: &[&'static str]) -> Result<Vec<Symbol>, ElfError> {
-        let mut symbols = Vec::new();
-        for section in &self.sections {
-            if matches!(section.sh_type.get(LE), SHT_DYNSYM | SHT_SYMTAB) {
-                self.symbols_of(section, wanted, &mut symbols)?;
-            }
-        }
-        Ok(symbols)
+    /// The symbol tables: that of what the loader binds, and that of all.
+    pub(super) fn symbol_tables(&self) -> Result<Vec<SymbolTable>, ElfError> {
+        // There is at most one of each in any real file.
+        let section = |kind| self.sections.iter().find(|section| section.sh_type.get(LE) == kind);
+        let sections = [section(SHT_DYNSYM), section(SHT_SYMTAB)];
+        sections.into_iter().flatten().map(|section| self.symbol_table(section)).collect()
     }
 
-    fn symbols_of(
-        &self,
-        section: &SectionHeader64<LE>,
-        wanted: &[&'static str],
-        symbols: &mut Vec<Symbol>,
-    ) -> Result<(), ElfError> {
+    fn symbol_table(&self, section: &SectionHeader64<LE>) -> Result<SymbolTable, ElfError> {
         const WHAT: &str = "symbol table";
         let count = section.sh_size.get(LE) / size_of::<Sym64<LE>>() as u64;
-        let table: Vec<Sym64<LE>> = read_table(self.file, section.sh_offset.get(LE), count, WHAT)?;
+        let entries = read_table(self.file, section.sh_offset.get(LE), count, WHAT)?;
         let strings = self.sections.get(section.sh_link.get(LE) as usize).ok_or(ElfError::Damaged(WHAT))?;
         let strings = read_bytes(self.file, strings.sh_offset.get(LE), strings.sh_size.get(LE), "string table")?;
-        // Sorted once, searched for each of what may be millions of symbols.
-        let mut wanted = wanted.to_vec();
-        wanted.sort_unstable();
-        let longest = wanted.iter().map(|name| name.len()).max().unwrap_or(0);
-        for symbol in &table {
-            if symbol.st_shndx.get(LE) == SHN_UNDEF {
-                continue;
-            }
-            let Some(name) = symbol_name(&strings, symbol.st_name.get(LE), longest) else { continue };
-            if let Ok(index) = wanted.binary_search_by(|wanted| wanted.as_bytes().cmp(name)) {
-                let local = !matches!(symbol.st_info >> 4, STB_GLOBAL | STB_WEAK);
-                symbols.push(Symbol { name: wanted[index], function_offset: self.function_offset(symbol), local });
-            }
-        }
-        Ok(())
+        Ok(SymbolTable { entries, strings })
     }
 
-    fn function_offset(&self, symbol: &Sym64<LE>) -> Option<u64> {
-        // Of an IFUNC (STT_GNU_IFUNC) the symbol gives the chooser, which hands out no memory.
-        (symbol.st_info & 0xf == STT_FUNC).then(|| self.offset_of(symbol.st_value.get(LE), PF_X))?
+    /// Where code at `address` (svma) is in the file, and how many bytes its section goes on.
+    pub(super) fn code_at(&self, address: u64) -> Option<(u64, u64)> {
+        let offset = self.offset_of(address, PF_X)?;
+        let flags = u64::from(SHF_ALLOC | SHF_EXECINSTR);
+        let sections = self.sections.iter().filter(|section| section.sh_flags.get(LE) & flags == flags);
+        let ends = sections.map(|section| (section.sh_addr.get(LE), section.sh_size.get(LE)));
+        let of_segments = self.segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD && s.p_flags.get(LE) & PF_X != 0);
+        let ends = ends.chain(of_segments.map(|segment| (segment.p_vaddr.get(LE), segment.p_filesz.get(LE))));
+        let rest = |(begin, size): (u64, u64)| size.checked_sub(address.checked_sub(begin)?).filter(|&rest| rest > 0);
+        // A section's end comes before that of its segment.
+        let rest = ends.filter_map(rest).min()?;
+        Some((offset, rest.min(self.length - offset)))
     }
 
     /// Where `address` (svma) is in the file, when a loaded segment with all of `flags` holds it.
@@ -236,25 +212,9 @@ fn until_nul(strings: &[u8], offset: u64) -> Option<&[u8]> {
     Some(&rest[..end])
 }
 
-/// The name at `offset` without its version; `None` when it has more than `longest` bytes.
-fn symbol_name(strings: &[u8], offset: u32, longest: usize) -> Option<&[u8]> {
-    let rest = strings.get(offset as usize..)?;
-    let end = rest.iter().take(longest + 1).position(|&byte| byte == 0 || byte == b'@')?;
-    Some(&rest[..end])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_version_is_no_part_of_a_name() {
-        let strings = b"\0malloc@@GLIBC_2.2.5\0free\0a_long_name\0";
-        assert_eq!(symbol_name(strings, 1, 6), Some(b"malloc".as_slice()));
-        assert_eq!(symbol_name(strings, 21, 6), Some(b"free".as_slice()));
-        assert_eq!(symbol_name(strings, 26, 6), None);
-        assert_eq!(symbol_name(strings, 99, 6), None);
-    }
 
     #[test]
     fn a_string_without_an_end_is_none() {

@@ -11,6 +11,7 @@ mod libraries;
 mod loader;
 mod mapped;
 mod program;
+mod symbol_table;
 #[cfg(test)]
 mod test_programs;
 

@@ -71,7 +71,7 @@ pub enum AttachError {
 
 impl AttachError {
     pub(super) fn refused(found: &Found, sites: &[Site<'_>], source: ProgramError) -> Self {
-        let names: Vec<_> = sites.iter().map(|site| site.function.name).collect();
+        let names: Vec<_> = sites.iter().map(|site| &*site.function.name).collect();
         Self::Refused { functions: names.join(" or "), file: found.display.clone(), source: Box::new(source) }
     }
 

@@ -251,6 +251,6 @@ fn allocator(found: &Found) -> Allocator {
     Allocator {
         file: found.display.clone(),
         family: found.family.name().to_owned(),
-        functions: found.functions.iter().map(|function| function.name.to_owned()).collect(),
+        functions: found.functions.iter().map(|function| function.name.to_string()).collect(),
     }
 }

@@ -73,7 +73,7 @@ fn process_text(name: &str, pid: u32, found: &[Found]) -> String {
         let cells: Vec<_> = allocator
             .functions
             .iter()
-            .map(|function| (function.name, format!("0x{:x}", function.file_offset), function.aliases.join(", ")))
+            .map(|function| (&*function.name, format!("0x{:x}", function.file_offset), function.aliases.join(", ")))
             .collect();
         let rows: Vec<_> = cells.iter().map(|(name, offset, aliases)| [*name, offset, aliases]).collect();
         lines.extend(table::aligned(&rows));
@@ -117,7 +117,7 @@ mod tests {
         let libc = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
         let text = process_text("cat", 7, std::slice::from_ref(libc));
         assert!(text.starts_with("\nprocess 7 (cat) can be traced\n/"), "{text}");
-        let malloc = libc.functions.iter().find(|function| function.name == "malloc").unwrap();
+        let malloc = libc.functions.iter().find(|function| &*function.name == "malloc").unwrap();
         let line = text.lines().find(|line| line.trim_start().starts_with("malloc ")).unwrap();
         assert!(line.ends_with(&format!("0x{:x}", malloc.file_offset)), "{line}");
         assert!(text.contains("(glibc)\n") && text.contains("mmap64"), "{text}");
