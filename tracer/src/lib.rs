@@ -20,6 +20,7 @@ pub mod process;
 pub mod profile;
 pub mod report;
 pub mod ring;
+pub mod sites;
 pub mod stacks;
 pub mod symbols;
 pub mod unwind;

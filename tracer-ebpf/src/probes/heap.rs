@@ -1,6 +1,8 @@
 //! Allocation functions. A release is recorded at its entry, an allocation at its return: so an address that is used
 //! again can never be seen freed after it was handed out again.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::pt_regs,
@@ -38,7 +40,7 @@ pub fn heap_return(ctx: RetProbeContext) -> u32 {
     0
 }
 
-/// Any function that frees the block in its first argument.
+/// Any function that frees a block; the cookie says where it is named.
 #[uprobe]
 pub fn heap_free(ctx: ProbeContext) -> u32 {
     heap_freed(&ctx);
@@ -58,7 +60,7 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     }
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
-    let arguments = Arguments::of(registers);
+    let arguments = Arguments(registers);
     let size = arguments.get(cookie.size());
     let size = if Cookie::named(cookie.count()) { product(size, arguments.get(cookie.count())) } else { size };
     let (old, out) = (arguments.named(cookie.old()), arguments.named(cookie.out()));
@@ -120,18 +122,21 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     count(Counter::Hits);
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    let address = registers.rdi;
+    // SAFETY: the context is the one that this program was given.
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let address = Arguments(registers).get(cookie.old());
     if address == 0 {
         return None;
     }
     let task = Task::current();
+    let sp = registers.rsp + cookie.depth();
     // What an allocation function frees on its way is its own affair.
     if let Some(thread) = Thread::known(task.tid()) {
-        if thread.heap.place.holds(registers.rsp) {
+        if thread.heap.place.holds(sp) {
             return None;
         }
     } else {
-        Thread::begin_with_free(task, settings, registers.rsp);
+        Thread::begin_with_free(task, settings, sp);
     }
     let record = Release { head: task.head(Kind::Release, 0), address };
     send(shard_of(address, settings.shards), record, Counter::LostRelease);
@@ -165,41 +170,53 @@ const fn product(size: u64, count: u64) -> u64 {
     if count != 0 && size > ADDRESS_SPACE / count { u64::MAX } else { size.wrapping_mul(count) }
 }
 
-/// The arguments of a call that travel in registers, by the System V calling convention for x86-64.
-struct Arguments([u64; 6]);
+/// The registers of a call, where its arguments are.
+struct Arguments<'a>(&'a pt_regs);
 
-impl Arguments {
-    /// Reads each register by an access of its own: the verifier refuses an offset into the registers that is computed.
+impl Arguments<'_> {
+    /// The register with a number of x86-64's instructions. Each is read by an instruction of its own: the verifier refuses
+    /// an offset into the registers that is computed, and the compiler would make one of them.
     #[inline(always)]
-    fn of(registers: &pt_regs) -> Self {
-        // SAFETY: the fields are initialised and aligned.
-        let read = |field: &u64| unsafe { core::ptr::from_ref(field).read_volatile() };
-        Self([
-            read(&registers.rdi),
-            read(&registers.rsi),
-            read(&registers.rdx),
-            read(&registers.rcx),
-            read(&registers.r8),
-            read(&registers.r9),
-        ])
-    }
-
-    /// Argument number `index`, from 0.
-    #[inline(always)]
-    const fn get(&self, index: u64) -> u64 {
-        match index {
-            0 => self.0[0],
-            1 => self.0[1],
-            2 => self.0[2],
-            3 => self.0[3],
-            4 => self.0[4],
-            _ => self.0[5],
+    fn get(&self, number: u64) -> u64 {
+        macro_rules! read {
+            ($register:ident) => {{
+                let value: u64;
+                // SAFETY: a field of the registers is read.
+                unsafe {
+                    asm!(
+                        "{value} = *(u64 *)({registers} + {offset})",
+                        value = out(reg) value,
+                        registers = in(reg) core::ptr::from_ref(self.0),
+                        offset = const core::mem::offset_of!(pt_regs, $register),
+                        options(nostack, readonly, pure),
+                    );
+                }
+                value
+            }};
+        }
+        match number {
+            // The first four arguments of a call at its begin.
+            7 => read!(rdi),
+            6 => read!(rsi),
+            2 => read!(rdx),
+            1 => read!(rcx),
+            8 => read!(r8),
+            9 => read!(r9),
+            0 => read!(rax),
+            3 => read!(rbx),
+            5 => read!(rbp),
+            10 => read!(r10),
+            11 => read!(r11),
+            12 => read!(r12),
+            13 => read!(r13),
+            14 => read!(r14),
+            _ => read!(r15),
         }
     }
 
-    /// Argument number `index`, or 0 when the cookie's field names none.
+    /// The register that a cookie's field names, or 0 when it names none.
     #[inline(always)]
-    const fn named(&self, index: u64) -> u64 {
-        if Cookie::named(index) { self.get(index) } else { 0 }
+    fn named(&self, number: u64) -> u64 {
+        if Cookie::named(number) { self.get(number) } else { 0 }
     }
 }

@@ -25,6 +25,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// Whether the function's return is probed as well.
+    #[must_use]
+    pub const fn is_returning(self) -> bool {
+        !matches!(self, Self::Release | Self::Libraries)
+    }
+
     /// Whether the function takes memory from the kernel or gives it back, rather than a block.
     #[must_use]
     pub const fn is_mapping(self) -> bool {

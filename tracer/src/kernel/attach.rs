@@ -5,7 +5,10 @@ use std::{os::fd::OwnedFd, thread::JoinHandle};
 use aya::programs::uprobe::UProbeLink;
 
 use super::{AttachError, Kernel, Means, single};
-use crate::allocator::{Found, FoundFunction, Role};
+use crate::{
+    allocator::{Found, FoundFunction, Role},
+    sites::Site,
+};
 
 /// Whose calls the probes see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,30 +49,41 @@ pub(super) enum Link {
     Single(#[expect(dead_code, reason = "held to be closed")] UProbeLink),
 }
 
-/// A place for a probe.
+/// A probe that is to be put in.
 #[derive(Clone, Copy)]
-pub(super) struct Site<'a> {
+pub(super) struct Probe<'a> {
     /// The function.
     pub(super) function: &'a FoundFunction,
-    /// What its probe is told.
-    pub(super) cookie: Option<u64>,
+    site: &'a Site,
+}
+
+impl Probe<'_> {
+    /// Where, in bytes from the begin of the file.
+    pub(super) const fn file_offset(self) -> u64 {
+        self.site.file_offset(self.function)
+    }
+
+    /// What its program is told.
+    pub(super) const fn cookie(self) -> u64 {
+        self.site.cookie.0
+    }
 }
 
 /// The owner of probes of [`Scope::Everyone`] in [`Kernel::attached`]: no process has this id.
 const EVERYONE: u32 = 0;
 
 impl Kernel {
-    /// Attaches a probe to each function of `found`.
-    pub fn attach(&mut self, found: &Found, scope: Scope) -> Result<Probes, AttachError> {
-        let mut probes = Probes { functions: found.functions.len(), probes: 0 };
-        for (program, sites) in by_program(found) {
+    /// Attaches a probe to each function of `found` that has a site: `sites` are those of its functions, in their order.
+    pub fn attach(&mut self, found: &Found, sites: &[Option<Site>], scope: Scope) -> Result<Probes, AttachError> {
+        let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0 };
+        for (program, wanted) in by_program(found, sites) {
             let links = self.attached.entry(owner(scope)).or_default();
-            probes.probes += sites.len();
+            probes.probes += wanted.len();
             match &self.means {
-                Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &sites, scope)?)),
+                Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &wanted, scope)?)),
                 Means::Single => {
-                    for site in sites {
-                        links.push(Link::Single(single::attach(&mut self.bpf, found, program, site, scope)?));
+                    for probe in wanted {
+                        links.push(Link::Single(single::attach(&mut self.bpf, found, program, probe, scope)?));
                     }
                 }
             }
@@ -103,26 +117,22 @@ impl Kernel {
 /// Threads that take out probes: most of their time they wait.
 const DETACHERS: usize = 16;
 
-fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<()>> {
+/// Drops a value on a thread of its own.
+pub(super) fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<()>> {
     // Where no thread can be started, the closure and with it the value is dropped here.
     let thread = std::thread::Builder::new().name("detach".to_owned()).spawn(move || drop(value));
     thread.inspect_err(|error| log::info!("no thread could be started to take out probes: {error}")).ok()
 }
 
-/// The programs with the places of each. A return's program comes before its call's: a call whose return will not be seen
+/// The programs with the probes of each. A return's program comes before its call's: a call whose return will not be seen
 /// must not be followed. Those that the target hits most often come first, since in this order they go out again.
-fn by_program(found: &Found) -> Vec<(&'static str, Vec<Site<'_>>)> {
-    let mut programs: Vec<(&'static str, Vec<Site<'_>>)> = Vec::new();
-    for function in in_order(found) {
-        let cookie = match function.role {
-            Role::Allocate(signature) => Some(signature.cookie()),
-            _ => None,
-        };
-        for &program in programs_of(function.role) {
-            let site = Site { function, cookie };
+fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static str, Vec<Probe<'a>>)> {
+    let mut programs: Vec<(&'static str, Vec<Probe<'a>>)> = Vec::new();
+    for probe in in_order(found, sites) {
+        for &program in programs_of(probe.function.role) {
             match programs.iter_mut().find(|(name, _)| *name == program) {
-                Some((_, sites)) => sites.push(site),
-                None => programs.push((program, vec![site])),
+                Some((_, probes)) => probes.push(probe),
+                None => programs.push((program, vec![probe])),
             }
         }
     }
@@ -130,9 +140,10 @@ fn by_program(found: &Found) -> Vec<(&'static str, Vec<Site<'_>>)> {
 }
 
 /// Releases first, then as they are listed, `malloc` first.
-fn in_order(found: &Found) -> impl Iterator<Item = &FoundFunction> {
-    let (releases, others): (Vec<_>, Vec<_>) =
-        found.functions.iter().partition(|function| function.role == Role::Release);
+fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> impl Iterator<Item = Probe<'a>> {
+    let probes = found.functions.iter().zip(sites);
+    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()? }));
+    let (releases, others): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.function.role == Role::Release);
     releases.into_iter().chain(others)
 }
 
@@ -159,12 +170,14 @@ const fn programs_of(role: Role) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sites::Prices;
 
     #[test]
     fn a_return_is_probed_before_its_call_and_each_function_once_a_program() {
         let found = crate::allocator::discover(std::process::id()).unwrap();
         let found = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
-        let programs = by_program(found);
+        let sites: Vec<_> = found.functions.iter().map(|function| Some(at_entry(function))).collect();
+        let programs = by_program(found, &sites);
         let place = |name| programs.iter().position(|(program, _)| *program == name).unwrap();
         for (returns, call) in [("heap_return", "heap_call"), ("mmap_return", "mmap_call")] {
             assert!(place(returns) < place(call), "{returns} comes before {call}");
@@ -172,7 +185,17 @@ mod tests {
         assert_eq!(place("heap_free"), 0);
         let by_role: usize = found.functions.iter().map(|function| programs_of(function.role).len()).sum();
         assert_eq!(programs.iter().map(|(_, sites)| sites.len()).sum::<usize>(), by_role);
-        let (_, calls) = &programs[place("heap_call")];
-        assert!(calls.iter().all(|site| site.cookie.is_some()), "an allocation's probe knows its arguments");
+        let most =
+            sites.iter().cloned().enumerate().map(|(index, site)| site.filter(|_| index > 0)).collect::<Vec<_>>();
+        let fewer: usize = by_program(found, &most).iter().map(|(_, probes)| probes.len()).sum();
+        assert_eq!(
+            fewer,
+            by_role - programs_of(found.functions[0].role).len(),
+            "a function without a site has no probe"
+        );
+    }
+
+    fn at_entry(function: &FoundFunction) -> Site {
+        Site::choose([].as_slice(), function, &Prices::of_old())
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::{OffsetError, attach::Site};
+use super::{OffsetError, attach::Probe};
 use crate::allocator::Found;
 
 /// Why the kernel part could not be loaded or spoken to.
@@ -70,8 +70,8 @@ pub enum AttachError {
 }
 
 impl AttachError {
-    pub(super) fn refused(found: &Found, sites: &[Site<'_>], source: ProgramError) -> Self {
-        let names: Vec<_> = sites.iter().map(|site| &*site.function.name).collect();
+    pub(super) fn refused(found: &Found, probes: &[Probe<'_>], source: ProgramError) -> Self {
+        let names: Vec<_> = probes.iter().map(|probe| &*probe.function.name).collect();
         Self::Refused { functions: names.join(" or "), file: found.display.clone(), source: Box::new(source) }
     }
 

@@ -9,6 +9,7 @@ mod launched;
 mod multi;
 mod object;
 mod offsets;
+mod prices;
 mod ring;
 mod single;
 mod sys;
@@ -37,6 +38,7 @@ pub use features::Features;
 pub use launched::{Launched, Mapped};
 pub use object::is_built_in;
 pub use offsets::{OffsetError, Offsets};
+pub use prices::prices;
 pub use ring::Ring;
 pub use tables::{FileRows, Tables};
 

@@ -23,7 +23,7 @@ use nix::errno::Errno;
 
 use super::{
     AttachError, LoadError,
-    attach::{Scope, Site},
+    attach::{Probe, Scope},
     object::{Code, Purpose},
     sys::{self, Load, MultiProbe},
 };
@@ -54,12 +54,12 @@ impl Multi {
         &self,
         found: &Found,
         name: &'static str,
-        sites: &[Site<'_>],
+        probes: &[Probe<'_>],
         scope: Scope,
     ) -> Result<OwnedFd, AttachError> {
         let program = self.programs.get(name).ok_or(AttachError::NoProgram(name))?;
-        let offsets: Vec<u64> = sites.iter().map(|site| site.function.file_offset).collect();
-        let cookies: Vec<u64> = sites.iter().map(|site| site.cookie.unwrap_or(0)).collect();
+        let offsets: Vec<u64> = probes.iter().map(|probe| probe.file_offset()).collect();
+        let cookies: Vec<u64> = probes.iter().map(|probe| probe.cookie()).collect();
         let pid = match scope {
             // 0 would be everyone.
             Scope::Process(0) => std::process::id(),
@@ -74,7 +74,7 @@ impl Multi {
             });
         link.map_err(|io_error| {
             let error = SyscallError { call: "bpf_link_create", io_error };
-            AttachError::refused(found, sites, ProgramError::SyscallError(error))
+            AttachError::refused(found, probes, ProgramError::SyscallError(error))
         })
     }
 
@@ -87,12 +87,9 @@ impl Multi {
 /// `r0 = 0; exit`
 const NOTHING: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
 
-/// Whether the kernel attaches probes in groups, each for one whole process.
-///
-/// Nothing is attached: the file is the root directory, which the kernel refuses. A kernel that knows groups says that
-/// it is no file; one that takes a whole process refuses an impossible process before it looks at the file.
-pub(super) fn ask() -> io::Result<bool> {
-    let Ok(instructions) = copy_instructions(&NOTHING) else { return Ok(false) };
+/// Loads a program that does nothing, to be attached in groups.
+pub(super) fn load_nothing() -> io::Result<OwnedFd> {
+    let instructions = copy_instructions(&NOTHING).map_err(io::Error::other)?;
     let load = Load {
         name: "heaptide_ask",
         kind: BPF_PROG_TYPE_KPROBE,
@@ -102,7 +99,15 @@ pub(super) fn ask() -> io::Result<bool> {
         license: c"GPL",
         debug: None,
     };
-    let program = match sys::load_program(&load, &mut []) {
+    sys::load_program(&load, &mut [])
+}
+
+/// Whether the kernel attaches probes in groups, each for one whole process.
+///
+/// Nothing is attached: the file is the root directory, which the kernel refuses. A kernel that knows groups says that
+/// it is no file; one that takes a whole process refuses an impossible process before it looks at the file.
+pub(super) fn ask() -> io::Result<bool> {
+    let program = match load_nothing() {
         Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => return Ok(false),
         loaded => loaded?,
     };

@@ -12,7 +12,7 @@ use aya::{
 
 use super::{
     AttachError, LoadError,
-    attach::{Scope, Site},
+    attach::{Probe, Scope},
 };
 use crate::allocator::Found;
 
@@ -31,13 +31,13 @@ pub(super) fn attach(
     bpf: &mut Ebpf,
     found: &Found,
     name: &'static str,
-    site: Site<'_>,
+    wanted: Probe<'_>,
     scope: Scope,
 ) -> Result<UProbeLink, AttachError> {
     let program = bpf.program_mut(name).and_then(|program| program.try_into().ok());
     let probe: &mut UProbe = program.ok_or(AttachError::NoProgram(name))?;
-    let location = UProbeAttachLocation::AbsoluteOffset(site.function.file_offset);
-    let point = UProbeAttachPoint { location, cookie: site.cookie };
+    let location = UProbeAttachLocation::AbsoluteOffset(wanted.file_offset());
+    let point = UProbeAttachPoint { location, cookie: Some(wanted.cookie()) };
     let scope = match scope {
         Scope::Process(pid) => NonZeroU32::new(pid).map_or(UProbeScope::CallingProcess, UProbeScope::OneProcess),
         Scope::Everyone => UProbeScope::AllProcesses,
@@ -45,5 +45,5 @@ pub(super) fn attach(
     probe
         .attach(point, &found.path_to_attach, scope)
         .and_then(|id| probe.take_link(id))
-        .map_err(|source| AttachError::refused(found, &[site], source))
+        .map_err(|source| AttachError::refused(found, &[wanted], source))
 }

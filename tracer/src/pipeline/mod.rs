@@ -9,11 +9,13 @@ mod closing;
 mod finish;
 mod knowledge;
 mod perf_maps;
+mod planner;
 mod processes;
 mod reader;
 mod session;
 mod tables;
 
 pub use assemble::unknown;
+pub use planner::Planner;
 pub use processes::Processes;
 pub use session::{Attached, Config, Session, SessionError, Status};

@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{
     closing::Closing,
     knowledge::Knowledge,
+    planner::Planner,
     reader::Reader,
     tables::{TableCounts, TableMaker},
 };
@@ -24,7 +25,7 @@ use crate::{
     allocator::{DiscoverError, Found, discover, discover_loader},
     kernel::{
         AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
-        StackMethod,
+        StackMethod, prices,
     },
     live::{Key, Limits, Notice, Shard, Start, Summary},
     process::{Identity, MappedFile, Mappings},
@@ -111,6 +112,7 @@ pub struct Session {
     tables: TableMaker,
     /// Files whose tables are wanted, and that were not yet seen mapped.
     unseen: Vec<(u32, File)>,
+    planner: Planner,
     probed: Probed,
     bill: Bill,
     began: (Instant, SystemTime),
@@ -154,6 +156,7 @@ impl Session {
             known: Knowledge::new(),
             tables,
             unseen: Vec::new(),
+            planner: Planner::new(prices()),
             probed: Probed::default(),
             bill: Bill::default(),
             began: (Instant::now(), SystemTime::now()),
@@ -193,7 +196,7 @@ impl Session {
             let mut attached = Attached { pid, files: Vec::new() };
             for found in found {
                 self.probed.everywhere.extend(file_id(found));
-                let probes = self.kernel.attach(found, Scope::Everyone)?;
+                let probes = self.kernel.attach(found, &self.planner.sites(found), Scope::Everyone)?;
                 attached.files.push((file_name(found), probes));
             }
             return Ok(attached);
@@ -429,7 +432,8 @@ impl Session {
             let is_new =
                 !self.probed.everywhere.contains(&id) && self.probed.by_process.entry(key.pid).or_default().insert(id);
             if is_new {
-                let probes = self.kernel.attach(found, Scope::Process(key.pid))?;
+                let sites = self.planner.sites_in(key.pid, found);
+                let probes = self.kernel.attach(found, &sites, Scope::Process(key.pid))?;
                 attached.files.push((file_name(found), probes));
             }
         }
@@ -445,7 +449,8 @@ impl Session {
         }
         let Some(loader) = discover_loader(pid) else { return };
         self.probed.loaders.insert(pid);
-        if let Err(error) = self.kernel.attach(&loader, Scope::Process(pid)) {
+        let sites = self.planner.sites_in(pid, &loader);
+        if let Err(error) = self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
             log::info!("process {pid}: libraries that come and go are not seen: {error}");
         }
     }

@@ -4,6 +4,7 @@ mod launch;
 mod mappings;
 mod perf_map;
 pub mod target;
+pub mod text;
 
 pub use launch::{Launch, LaunchError, launcher};
 pub(crate) use mappings::open_regular;

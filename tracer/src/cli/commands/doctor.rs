@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
-use crate::allocator::{self, Found};
+use crate::allocator::{self, Found, FoundFunction};
 use crate::cli::{exit, output, table};
 use crate::kernel::features::{Answer, Feature, Features, Need};
+use crate::kernel::prices;
+use crate::pipeline::Planner;
 use crate::process::target::{Target, printable};
+use crate::sites::{Prices, Site};
 
 /// Examines the machine, and the process `pid`; the exit code says whether recording is possible.
 pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
@@ -15,7 +18,9 @@ pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
         // The process is examined even if the machine cannot record: both answers were asked for.
         let target = Target::check(pid)?;
         let found = allocator::discover(pid)?;
-        output::show(&process_text(&target.name, pid, &found))?;
+        let mut planner = Planner::new(prices());
+        let sites: Vec<_> = found.iter().map(|found| (found, planner.sites_in(pid, found))).collect();
+        output::show(&process_text(&target.name, pid, &sites, planner.prices()))?;
     }
     let is_able = features.missing_for_recording().is_none();
     Ok(if is_able { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILURE) })
@@ -65,20 +70,45 @@ fn verdict(features: &Features) -> String {
     format!("nothing known stands in the way of recording; not known: {}", unknown.join(", "))
 }
 
-/// The allocators of a process, with the functions that would be traced and where they are in the file.
-fn process_text(name: &str, pid: u32, found: &[Found]) -> String {
+/// The allocators of a process, with the functions that would be traced: where each one's probe goes, and what a hit of
+/// it costs.
+fn process_text(name: &str, pid: u32, planned: &[(&Found, Vec<Option<Site>>)], prices: &Prices) -> String {
     let mut lines = vec![String::new(), format!("process {pid} ({name}) can be traced")];
-    for allocator in found {
+    for (allocator, sites) in planned {
         lines.push(format!("{} ({})", allocator.display, allocator.family.name()));
-        let cells: Vec<_> = allocator
-            .functions
-            .iter()
-            .map(|function| (&*function.name, format!("0x{:x}", function.file_offset), function.aliases.join(", ")))
-            .collect();
-        let rows: Vec<_> = cells.iter().map(|(name, offset, aliases)| [*name, offset, aliases]).collect();
+        let functions = allocator.functions.iter().zip(sites);
+        let cells: Vec<_> = functions.map(|(function, site)| cells(function, site.as_ref(), prices)).collect();
+        let rows: Vec<_> = cells.iter().map(|cells| cells.each_ref().map(String::as_str)).collect();
         lines.extend(table::aligned(&rows));
     }
+    lines.push(if prices.is_measured {
+        "ns: what a call's traps cost on this machine, with an empty program, as measured".to_owned()
+    } else {
+        "ns: what a call's traps cost elsewhere: here they were not measured (-v tells why)".to_owned()
+    });
     lines.join("\n") + "\n"
+}
+
+/// A function's line: its names, the place of its probe, the instruction there, what the kernel does with it, and the
+/// price of a call.
+fn cells(function: &FoundFunction, site: Option<&Site>, prices: &Prices) -> [String; 6] {
+    let names = std::iter::once(&function.name).chain(&function.aliases).map(|name| printable(name));
+    let names = names.collect::<Vec<_>>().join(", ");
+    let Some(Site { plan, .. }) = site else {
+        let place = format!("0x{:x}", function.file_offset);
+        return [names, place, "(changed in memory)".to_owned(), "not traced".to_owned(), String::new(), String::new()];
+    };
+    let at = if plan.at == 0 { String::new() } else { format!("+0x{:x}", plan.at) };
+    let place = format!("0x{:x}{at}", function.file_offset);
+    let method = if prices.is_emulated(plan.class) { "emulated" } else { "stepped" };
+    let returns = if function.role.is_returning() { prices.returns } else { 0.0 };
+    let price = format!("{:.0} ns", prices.of(plan.class) + returns);
+    let remark = match plan.fallback {
+        Some(fallback) => fallback.to_string(),
+        None if plan.skips_null => "not for NULL".to_owned(),
+        None => String::new(),
+    };
+    [names, place, plan.instruction.clone(), method.to_owned(), price, remark]
 }
 
 #[cfg(test)]
@@ -115,11 +145,13 @@ mod tests {
     fn a_process_is_shown_with_its_functions_and_their_offsets() {
         let found = allocator::discover(std::process::id()).unwrap();
         let libc = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
-        let text = process_text("cat", 7, std::slice::from_ref(libc));
+        let mut planner = Planner::new(Prices::of_old());
+        let text = process_text("cat", 7, &[(libc, planner.sites(libc))], planner.prices());
         assert!(text.starts_with("\nprocess 7 (cat) can be traced\n/"), "{text}");
         let malloc = libc.functions.iter().find(|function| &*function.name == "malloc").unwrap();
         let line = text.lines().find(|line| line.trim_start().starts_with("malloc ")).unwrap();
-        assert!(line.ends_with(&format!("0x{:x}", malloc.file_offset)), "{line}");
+        assert!(line.contains(&format!("0x{:x}", malloc.file_offset)), "{line}");
+        assert!(line.contains(" emulated ") && line.contains(" ns"), "{line}");
         assert!(text.contains("(glibc)\n") && text.contains("mmap64"), "{text}");
     }
 }

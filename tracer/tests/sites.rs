@@ -1,0 +1,87 @@
+//! Where the probes of real functions go: `tests/prologues/functions.txt`, compared with `plans.txt` beside it.
+//!
+//! `HEAPTIDE_BLESS=1 cargo test -p heaptide --test sites` accepts what is chosen now; read the difference first.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its files has failed")]
+
+use std::{fs, path::Path};
+
+use heaptide::{
+    allocator::{Family, FoundFunction, Role},
+    sites::{Prices, Site},
+};
+use heaptide_common::{
+    Signature,
+    signature::{Argument, Cookie},
+};
+
+/// Names of registers, by their numbers in instructions.
+const REGISTERS: [&str; 16] =
+    ["rax", "rcx", "rdx", "rbx", "-", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
+
+fn role(name: &str) -> Role {
+    let operator_new = Role::Allocate(Signature { size: Argument::new(0).unwrap(), count: None, old: None, out: None });
+    match name {
+        "_Znwm" => operator_new,
+        "_ZdlPv" => Role::Release,
+        _ => {
+            let functions = Family::Glibc.functions();
+            functions.iter().find(|function| function.names.contains(&name)).unwrap().role
+        }
+    }
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// `debian-12 glibc free: +0x9 push %rbp (old rdi)`
+fn line(function: &str) -> String {
+    let fields: Vec<_> = function.split(' ').collect();
+    let [release, allocator, name, size, hex] = fields[..] else { panic!("{function}") };
+    let size = size.parse().unwrap();
+    let found =
+        FoundFunction { name: name.into(), aliases: Vec::new(), file_offset: 0, size, room: size, role: role(name) };
+    let prices = Prices::of_old();
+    let Site { plan, cookie } = Site::choose(bytes(hex).as_slice(), &found, &prices);
+    let fields = [("size", cookie.size()), ("count", cookie.count()), ("old", cookie.old()), ("out", cookie.out())];
+    let registers: Vec<_> = fields
+        .into_iter()
+        .filter(|&(_, register)| Cookie::named(register))
+        .map(|(field, register)| format!("{field} {}", REGISTERS[register as usize]))
+        .collect();
+    let depth = cookie.depth();
+    let depth = if depth > 0 { format!("; {depth} bytes pushed") } else { String::new() };
+    let mut line = format!(
+        "{release} {allocator} {name}: +0x{:x} {} ({}{depth})",
+        plan.at,
+        plan.instruction,
+        registers.join(", ")
+    );
+    if plan.skips_null {
+        line += ", not for NULL";
+    }
+    if !prices.is_emulated(plan.class) {
+        line += ", stepped";
+    }
+    match plan.fallback {
+        Some(fallback) => format!("{line}: {fallback}"),
+        None => line,
+    }
+}
+
+#[test]
+fn probes_of_real_functions_go_where_they_were_seen_to_belong() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/prologues");
+    let functions = fs::read_to_string(folder.join("functions.txt")).unwrap();
+    let plans: String = functions.lines().map(|function| line(function) + "\n").collect();
+    let golden = folder.join("plans.txt");
+    if std::env::var_os("HEAPTIDE_BLESS").is_some() {
+        fs::write(&golden, &plans).unwrap();
+    }
+    let expected = fs::read_to_string(&golden).unwrap_or_else(|error| panic!("{}: {error}", golden.display()));
+    for (plan, expected) in plans.lines().zip(expected.lines()) {
+        assert_eq!(plan, expected);
+    }
+    assert_eq!(plans.lines().count(), expected.lines().count());
+}
