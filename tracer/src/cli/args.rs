@@ -147,6 +147,9 @@ pub struct RecordArgs {
     /// How many rings; a power of two [default: by the number of processors].
     #[arg(long, value_name = "N", value_parser = values::shards, hide = true)]
     pub shards: Option<u32>,
+    /// Puts in programs that do nothing: what then slows the target down are the probes alone. For measurements.
+    #[arg(long, hide = true)]
+    pub empty_programs: bool,
     /// Memory to show besides blocks and anonymous mappings.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub show: Vec<Show>,

@@ -63,6 +63,8 @@ pub struct Recording {
     pub ring_bytes: u64,
     /// Rings, a power of two; `None`: as many as suit the machine.
     pub shards: Option<u32>,
+    /// Whether the probes' programs do nothing.
+    pub empty_programs: bool,
     /// What to show besides blocks and anonymous mappings.
     pub show: Show,
 }
@@ -187,6 +189,7 @@ impl TryFrom<RecordArgs> for Recording {
             max_live: args.max_live,
             ring_bytes: args.ring,
             shards: args.shards,
+            empty_programs: args.empty_programs,
             show: Show {
                 files: args.show.contains(&args::Show::Files),
                 thread_stacks: args.show.contains(&args::Show::ThreadStacks),

@@ -62,6 +62,8 @@ pub struct Options {
     pub rows: u32,
     /// How stacks are taken.
     pub stacks: StackMethod,
+    /// Whether the probes' programs do nothing, where the kernel takes them in groups: to measure what the probes alone cost.
+    pub empty: bool,
     /// Kernel-side diagnostics: 0 none, 1 errors … 5 everything.
     pub log_level: u8,
 }
@@ -110,7 +112,7 @@ impl Kernel {
         let wanted = BpfHashMap::try_from(take(&mut bpf, "WANTED")?)?;
         let tables = Tables::new(&rows, options.rows, files, wanted)?;
         let outcomes = PerCpuArray::try_from(take(&mut bpf, "OUTCOMES")?)?;
-        let means = load_probes(&code, &mut bpf)?;
+        let means = load_probes(&code, &mut bpf, options.empty)?;
         let tracepoints = load_tracepoints(&code, &offsets)?;
         let settings = Settings {
             running: 0,
@@ -214,10 +216,10 @@ fn take(bpf: &mut Ebpf, name: &'static str) -> Result<Map, LoadError> {
     bpf.take_map(name).ok_or_else(|| LoadError::Incomplete { part: name.to_owned() })
 }
 
-fn load_probes(code: &Code, bpf: &mut Ebpf) -> Result<Means, LoadError> {
+fn load_probes(code: &Code, bpf: &mut Ebpf, empty: bool) -> Result<Means, LoadError> {
     // What stands in the way of asking will be told when the programs are loaded one by one.
     if multi::ask().unwrap_or(false) {
-        return Ok(Means::Multi(Multi::load(code)?));
+        return Ok(Means::Multi(Multi::load(code, empty)?));
     }
     log::info!("this kernel attaches probes only one by one: the end will take some 100 ms a probe");
     single::load(bpf)?;

@@ -40,10 +40,10 @@ struct Program {
 }
 
 impl Multi {
-    /// Loads the programs.
-    pub(super) fn load(code: &Code) -> Result<Self, LoadError> {
+    /// Loads the programs; or in the place of each one that does nothing.
+    pub(super) fn load(code: &Code, empty: bool) -> Result<Self, LoadError> {
         let load = |(name, is_return): (&str, bool)| {
-            let descriptor = code.load(name, Purpose::Multi)?;
+            let descriptor = if empty { load_empty(name)? } else { code.load(name, Purpose::Multi)? };
             Ok((name.to_owned(), Program { descriptor, is_return }))
         };
         Ok(Self { programs: code.probes().map(load).collect::<Result<_, LoadError>>()? })
@@ -86,6 +86,13 @@ impl Multi {
 
 /// `r0 = 0; exit`
 const NOTHING: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+
+fn load_empty(name: &str) -> Result<OwnedFd, LoadError> {
+    load_nothing().map_err(|io_error| {
+        let error = SyscallError { call: "bpf_prog_load", io_error };
+        LoadError::program(name, ProgramError::SyscallError(error))
+    })
+}
 
 /// Loads a program that does nothing, to be attached in groups.
 pub(super) fn load_nothing() -> io::Result<OwnedFd> {

@@ -136,6 +136,7 @@ fn config(recording: &Recording) -> Config {
             max_size: recording.sizes.max,
             rows: rows::for_recording(recording),
             stacks: recording.stacks,
+            empty: recording.empty_programs,
             log_level: log_level(),
         },
         max_live: recording.max_live,
