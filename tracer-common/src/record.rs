@@ -87,7 +87,8 @@ pub struct Head {
     pub tid: u32,
     /// Frames of a [`Kind::Stack`], else 0.
     pub frames: u32,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`.
+    /// When, in nanoseconds of `CLOCK_MONOTONIC`; 0 in records of what ends or begins to end, whose time nobody needs
+    /// ([`Kind::Release`], [`Kind::ResizeBegin`], [`Kind::ResizeEnd`], [`Kind::UnmapBegin`], [`Kind::RemapBegin`]).
     pub time: u64,
 }
 

@@ -6,7 +6,7 @@
 use aya_ebpf::bindings::pt_regs;
 use heaptide_common::{
     Counter, Settings, StackMethod,
-    record::{FullStack, Kind, Stack, flag},
+    record::{FullStack, Head, Kind, Stack, flag},
     stack::{Fingerprint, MAX_FRAMES},
     unwind::Outcome,
 };
@@ -15,7 +15,7 @@ use crate::{
     atomic,
     calls::Thread,
     count::count,
-    emit::{Task, send_stack},
+    emit::{Task, now, send_stack},
     maps::{OUTCOMES, SCRATCH, SCRATCHES, SEEN, SEEN_SLOTS, Scratch},
     unwind,
     verify::mask,
@@ -32,12 +32,20 @@ pub struct Return<'a> {
     pub registers: &'a pt_regs,
     /// The thread's address space: see [`Thread::space`].
     pub space: u64,
+    /// When, in nanoseconds of the monotonic clock.
+    pub time: u64,
 }
 
 impl<'a> Return<'a> {
     #[inline(always)]
     pub fn new(settings: &'static Settings, task: Task, registers: &'a pt_regs, thread: &Thread) -> Self {
-        Self { settings, task, registers, space: thread.space }
+        Self { settings, task, registers, space: thread.space, time: now() }
+    }
+
+    /// The head of a record of it.
+    #[inline(always)]
+    pub const fn head(&self, kind: Kind, flags: u16) -> Head {
+        self.task.head_at(kind, flags, self.time)
     }
 
     /// Takes the stack and sees to it that ring `shard` or an earlier record has its frames; gives its id, or [`NONE`].
@@ -85,7 +93,7 @@ impl<'a> Return<'a> {
                 (*walk).guessed,
             )
         };
-        let mut head = self.task.head(Kind::Stack, 0);
+        let mut head = self.head(Kind::Stack, 0);
         let goes_on = outcome == Outcome::NoTable as u64 || outcome == Outcome::Busy as u64;
         // What is not whole yet is like no other stack.
         // SAFETY: the caller vouches for the pointers.

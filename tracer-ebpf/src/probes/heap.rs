@@ -66,7 +66,7 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     let (old, out) = (arguments.named(cookie.old()), arguments.named(cookie.out()));
     thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size, old, out };
     if old != 0 {
-        let record = Release { head: task.head(Kind::ResizeBegin, 0), address: old };
+        let record = Release { head: task.timeless_head(Kind::ResizeBegin, 0), address: old };
         send(shard_of(old, settings.shards), record, Counter::LostResize);
     }
     Some(())
@@ -98,7 +98,7 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         // The C library frees the block when it is resized to nothing, and says so by NULL as well.
         let succeeded = address != 0 || call.size == 0;
         let flags = if succeeded { flag::SUCCEEDED } else { 0 };
-        let record = Resize { head: task.head(Kind::ResizeEnd, flags), address: call.old };
+        let record = Resize { head: task.timeless_head(Kind::ResizeEnd, flags), address: call.old };
         send(shard_of(call.old, settings.shards), record, Counter::LostResize);
     }
     if address == 0 {
@@ -110,8 +110,9 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         return None;
     }
     let shard = shard_of(address, settings.shards);
-    let stack = Return::new(settings, task, registers, thread).stack(shard);
-    let record = Allocation { head: task.head(Kind::Allocation, 0), address, size: call.size, stack };
+    let returned = Return::new(settings, task, registers, thread);
+    let stack = returned.stack(shard);
+    let record = Allocation { head: returned.head(Kind::Allocation, 0), address, size: call.size, stack };
     send(shard, record, Counter::LostAllocation);
     Some(())
 }
@@ -138,7 +139,7 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     } else {
         Thread::begin_with_free(task, settings, sp);
     }
-    let record = Release { head: task.head(Kind::Release, 0), address };
+    let record = Release { head: task.timeless_head(Kind::Release, 0), address };
     send(shard_of(address, settings.shards), record, Counter::LostRelease);
     Some(())
 }

@@ -44,7 +44,7 @@ pub fn mmap_return(ctx: RetProbeContext) -> u32 {
         }
         let stack = hit.stack(MAPPING_SHARD);
         let record = Map {
-            head: hit.task.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
+            head: hit.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
             address,
             length: call.length,
             stack,
@@ -62,7 +62,7 @@ pub fn munmap_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
     if let Some(task) = call(registers, registers.rsi, 0) {
-        let head = task.head(Kind::UnmapBegin, 0);
+        let head = task.timeless_head(Kind::UnmapBegin, 0);
         let record = Unmap { head, address: registers.rdi, length: registers.rsi };
         send(MAPPING_SHARD, record, Counter::LostMapping);
     }
@@ -74,7 +74,7 @@ pub fn munmap_call(ctx: ProbeContext) -> u32 {
 pub fn munmap_return(ctx: RetProbeContext) -> u32 {
     if let Some((hit, _, status)) = returned(&ctx) {
         let flags = if status as u32 == 0 { flag::SUCCEEDED } else { 0 };
-        send(MAPPING_SHARD, UnmapEnd { head: hit.task.head(Kind::UnmapEnd, flags) }, Counter::LostMapping);
+        send(MAPPING_SHARD, UnmapEnd { head: hit.head(Kind::UnmapEnd, flags) }, Counter::LostMapping);
     }
     0
 }
@@ -85,7 +85,7 @@ pub fn mremap_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
     if let Some(task) = call(registers, registers.rdx, 0) {
-        let head = task.head(Kind::RemapBegin, 0);
+        let head = task.timeless_head(Kind::RemapBegin, 0);
         let record = Unmap { head, address: registers.rdi, length: registers.rsi };
         send(MAPPING_SHARD, record, Counter::LostMapping);
     }
@@ -99,7 +99,7 @@ pub fn mremap_return(ctx: RetProbeContext) -> u32 {
         let succeeded = !failed(address);
         let stack = if succeeded { hit.stack(MAPPING_SHARD) } else { stack::NONE };
         let flags = call.beneath as u16 * flag::BENEATH | u16::from(succeeded) * flag::SUCCEEDED;
-        let record = Remap { head: hit.task.head(Kind::RemapEnd, flags), address, length: call.length, stack };
+        let record = Remap { head: hit.head(Kind::RemapEnd, flags), address, length: call.length, stack };
         send(MAPPING_SHARD, record, Counter::LostMapping);
     }
     0
@@ -140,7 +140,7 @@ pub fn brk_return(ctx: RetProbeContext) -> u32 {
 #[inline(always)]
 fn send_break(hit: &Return<'_>, call: &MappingCall, before: u64, after: u64) {
     let stack = hit.stack(MAPPING_SHARD);
-    let head = hit.task.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
+    let head = hit.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
     send(MAPPING_SHARD, Break { head, before, after, stack }, Counter::LostMapping);
 }
 
