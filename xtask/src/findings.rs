@@ -15,6 +15,13 @@ use crate::toolchain::{BPF_TARGET, SYSTEM_RUSTC};
 /// Where a distribution puts the standard library's sources, which have to be compiled for the BPF target.
 const SYSTEM_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/core";
 
+/// Allocators' libraries that tests use.
+const ALLOCATORS: [&str; 3] = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"];
+
+/// Where distributions put libraries.
+const LIBRARY_FOLDERS: [&str; 4] =
+    ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
+
 /// What is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Findings {
@@ -99,8 +106,14 @@ fn present() -> Result<Vec<Piece>> {
         (Piece::Gcc, which::which("gcc").is_ok()),
         (Piece::Gxx, which::which("g++").is_ok()),
         (Piece::Heaptrack, which::which("heaptrack").is_ok()),
+        (Piece::Allocators, ALLOCATORS.iter().all(|library| has_library(library))),
+        (Piece::Musl, which::which("musl-gcc").is_ok()),
     ];
     Ok(pieces.into_iter().filter_map(|(piece, there)| there.then_some(piece)).collect())
+}
+
+fn has_library(name: &str) -> bool {
+    LIBRARY_FOLDERS.iter().any(|folder| Path::new(folder).join(name).exists())
 }
 
 /// The first nightly toolchain that has the library's sources; none when there is no rustup.

@@ -22,6 +22,10 @@ pub(crate) enum Piece {
     Gcc,
     Gxx,
     Heaptrack,
+    /// Allocators that programs have instead of the C library's.
+    Allocators,
+    /// Another C library, with a compiler that links it in.
+    Musl,
 }
 
 impl Piece {
@@ -35,6 +39,8 @@ impl Piece {
             Self::Gcc => "gcc and the C library's headers, for the programs that tests trace",
             Self::Gxx => "g++, for the programs that tests trace",
             Self::Heaptrack => "heaptrack, whose totals a test compares with heaptide's",
+            Self::Allocators => "jemalloc, tcmalloc and mimalloc, for the programs that tests trace",
+            Self::Musl => "musl and its compiler, for the programs that tests trace",
         }
     }
 
@@ -52,6 +58,12 @@ impl Piece {
             (Self::Gxx, Debian | DebianLike) => &["g++"],
             (Self::Gxx, Fedora) => &["gcc-c++"],
             (Self::Heaptrack, Debian | DebianLike | Fedora | Arch) => &["heaptrack"],
+            (Self::Allocators, Debian | DebianLike) => &["libjemalloc2", "libtcmalloc-minimal4", "libmimalloc2.0"],
+            (Self::Allocators, Fedora) => &["jemalloc", "gperftools-libs", "mimalloc"],
+            (Self::Allocators, Arch) => &["jemalloc", "gperftools", "mimalloc"],
+            (Self::Musl, Debian | DebianLike) => &["musl-tools"],
+            (Self::Musl, Fedora) => &["musl-gcc"],
+            (Self::Musl, Arch) => &["musl"],
             (Self::Compiler | Self::Library, DebianLike | Fedora | Arch) | (Self::Linker, _) | (_, Other) => &[],
         }
     }
@@ -77,7 +89,9 @@ impl Piece {
             }
             Self::Linker => format!("cargo install bpf-linker --version {LINKER_VERSION}"),
             Self::Llvm => "see your distribution's packages for LLVM's development files".to_owned(),
-            Self::Gcc | Self::Gxx | Self::Heaptrack => "see your distribution's packages".to_owned(),
+            Self::Gcc | Self::Gxx | Self::Heaptrack | Self::Allocators | Self::Musl => {
+                "see your distribution's packages".to_owned()
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::toolchain::Toolchain;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Also what the tests need: C and C++ compilers, and heaptrack to compare with
+    /// Also what the tests need: compilers, allocators, and heaptrack to compare with
     #[arg(long)]
     tests: bool,
 }

@@ -3,16 +3,16 @@
 use std::error::Error;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 
-use super::elf::{Elf, ElfError};
-use super::family::{Family, LOADER_MARKER, Role};
+use super::elf::ElfError;
+use super::examine::{Examined, examine, function};
+use super::family::{Family, Role};
 use super::mapped::{self, MappedFile};
-use super::symbol_table::{Symbol, SymbolTable, next_begins};
 use crate::process::target::printable;
 
 /// A file with the functions of an allocator.
@@ -28,7 +28,7 @@ pub struct Found {
     /// The functions, each offset once, in the order of the family's table.
     pub functions: Vec<FoundFunction>,
     /// Keeps [`Found::path_to_attach`] valid.
-    _file: Arc<File>,
+    pub(super) _file: Arc<File>,
 }
 
 /// A function of an allocator in its file.
@@ -49,24 +49,6 @@ pub struct FoundFunction {
     pub role: Role,
 }
 
-impl FoundFunction {
-    /// The function of a symbol, at a place in the file from where its section goes on for some bytes.
-    fn new(symbol: &Symbol, role: Role, (file_offset, rest): (u64, u64)) -> Self {
-        let size = if symbol.size <= rest { symbol.size } else { 0 };
-        Self { name: Arc::clone(&symbol.name), aliases: Vec::new(), file_offset, size, room: rest, role }
-    }
-
-    /// Another name of it. Where names disagree about its size, the smaller one is believed.
-    fn add_name(&mut self, symbol: &Symbol, rest: u64) {
-        if symbol.size != 0 && symbol.size <= rest && (self.size == 0 || symbol.size < self.size) {
-            self.size = symbol.size;
-        }
-        if self.name != symbol.name && !self.aliases.contains(&symbol.name) {
-            self.aliases.push(Arc::clone(&symbol.name));
-        }
-    }
-}
-
 /// Why no allocator was found.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
@@ -78,13 +60,15 @@ pub enum DiscoverError {
         /// What the kernel said.
         reason: io::Error,
     },
-    /// No file defines both `malloc` and `free`.
-    #[error("no allocator found: {}", searched_text(searched, failed))]
+    /// No file defines the functions of an allocator.
+    #[error("no allocator found: {}", searched_text(searched, failed, go))]
     NoAllocator {
         /// Files that were searched, as they are shown.
         searched: Vec<String>,
         /// Files that could not be searched, as they are shown, with the reason.
         failed: Vec<String>,
+        /// Files that are programs in Go.
+        go: Vec<String>,
     },
     /// A file could not be opened.
     #[error("cannot open {}", printable(&path.to_string_lossy()))]
@@ -107,7 +91,13 @@ pub enum DiscoverError {
 /// Shows the first of many files; the whole list stands in the error's fields.
 const SHOWN_FILES: usize = 8;
 
-fn searched_text(searched: &[String], failed: &[String]) -> String {
+/// What is to be known of a program in Go.
+pub const GO: &str = "a program in Go: Go's own heap is not seen, only what C code in it allocates with a C library";
+
+fn searched_text(searched: &[String], failed: &[String], go: &[String]) -> String {
+    if let [first, ..] = go {
+        return format!("{first} is {GO}, and it has none");
+    }
     let list = |files: &[String]| {
         let more = files.len().saturating_sub(SHOWN_FILES);
         let shown = files[..files.len() - more].join(", ");
@@ -115,7 +105,7 @@ fn searched_text(searched: &[String], failed: &[String]) -> String {
     };
     let searched = match searched {
         [] => "no file could be searched".to_owned(),
-        _ => format!("none of these files defines malloc and free: {}", list(searched)),
+        _ => format!("none of these files defines an allocator's functions: {}", list(searched)),
     };
     let failed = if failed.is_empty() { String::new() } else { format!("; could not be read: {}", list(failed)) };
     format!(
@@ -123,49 +113,113 @@ fn searched_text(searched: &[String], failed: &[String]) -> String {
     )
 }
 
-/// The allocators that `pid` has mapped, in the order of their addresses.
-///
-/// A file that cannot be read is passed over (and logged) as long as another one has an allocator.
-pub fn discover(pid: u32) -> Result<Vec<Found>, DiscoverError> {
-    let files = mapped::mapped_files(pid).map_err(|reason| DiscoverError::Mappings { pid, reason })?;
-    let mut found = Vec::new();
-    let (mut searched, mut failed) = (Vec::new(), Vec::new());
-    for mapped in files {
-        let display = printable(&mapped.path.to_string_lossy());
-        match examine_mapped(pid, &mapped) {
-            Ok(Some(allocator)) => found.push(allocator),
-            Ok(None) => searched.push(display),
-            Err(error) => {
-                let reason = reason(&error);
-                log::info!("{display}: {reason}");
-                failed.push(format!("{display} ({reason})"));
+/// Most files of which it is remembered what is in them.
+const MOST_REMEMBERED: usize = 4096;
+
+/// Looks for allocators in processes, and in each file only once.
+#[derive(Default)]
+pub struct Finder {
+    known: FxHashMap<FileState, Examined>,
+}
+
+/// A file and, as far as that can be told, its content.
+#[derive(PartialEq, Eq, Hash)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    length: u64,
+    changed: (i64, i64),
+}
+
+/// What was found in a process.
+#[derive(Debug)]
+pub struct Discovery {
+    /// The allocators, in the order of their addresses.
+    pub found: Vec<Found>,
+    /// Files that are programs in Go, as they are shown.
+    pub go: Vec<String>,
+}
+
+impl Finder {
+    /// The allocators that `pid` has mapped.
+    ///
+    /// A file that cannot be read is passed over (and logged) as long as another one has an allocator.
+    pub fn discover(&mut self, pid: u32) -> Result<Discovery, DiscoverError> {
+        let files = mapped::mapped_files(pid).map_err(|reason| DiscoverError::Mappings { pid, reason })?;
+        let (mut found, mut go) = (Vec::new(), Vec::new());
+        let (mut searched, mut failed) = (Vec::new(), Vec::new());
+        for mapped in files {
+            let display = printable(&mapped.path.to_string_lossy());
+            match self.examine_mapped(pid, &mapped) {
+                Ok(examined) => {
+                    if examined.found.is_empty() {
+                        searched.push(display.clone());
+                    }
+                    if examined.is_go {
+                        go.push(display);
+                    }
+                    found.extend(examined.found);
+                }
+                Err(error) => {
+                    let reason = reason(&error);
+                    log::info!("{display}: {reason}");
+                    failed.push(format!("{display} ({reason})"));
+                }
             }
         }
+        if found.is_empty() {
+            return Err(DiscoverError::NoAllocator { searched, failed, go });
+        }
+        Ok(Discovery { found, go })
     }
-    if found.is_empty() { Err(DiscoverError::NoAllocator { searched, failed }) } else { Ok(found) }
+
+    fn examine_mapped(&mut self, pid: u32, mapped: &MappedFile) -> Result<Examined, DiscoverError> {
+        let path = || mapped.path.clone();
+        let file = mapped.open(pid).map_err(|source| DiscoverError::Open { path: path(), source })?;
+        let state = FileState::of(&file).map_err(|source| DiscoverError::Open { path: path(), source })?;
+        if let Some(known) = self.known.get(&state) {
+            return Ok(known.clone());
+        }
+        let examined = examine(file, &mapped.path).map_err(|source| DiscoverError::Elf { path: path(), source })?;
+        if self.known.len() >= MOST_REMEMBERED {
+            self.known.clear();
+        }
+        self.known.insert(state, examined.clone());
+        Ok(examined)
+    }
+}
+
+impl FileState {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        Ok(Self { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), changed })
+    }
+}
+
+/// The allocators that `pid` has mapped, in the order of their addresses: see [`Finder::discover`].
+pub fn discover(pid: u32) -> Result<Vec<Found>, DiscoverError> {
+    Finder::default().discover(pid).map(|discovery| discovery.found)
 }
 
 /// The function that the loader calls whenever libraries come or go: debuggers wait there (System V ABI, `r_debug`).
 const LIBRARIES: &str = "_dl_debug_state";
 
+/// What the loaders of C libraries are called. musl's is its C library.
+const LOADERS: [&str; 5] = ["ld-", "ld.so", "ld64.so", "ld-musl-", "libc.so"];
+
 /// The loader that `pid` has mapped, with that function; `None` when there is none or it cannot be read.
 #[must_use]
 pub fn discover_loader(pid: u32) -> Option<Found> {
-    let is_loader =
-        |mapped: &MappedFile| mapped.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"ld-"));
-    let mapped = mapped::mapped_files(pid).ok()?.into_iter().find(is_loader)?;
-    let file = mapped.open(pid).ok()?;
-    let elf = Elf::read(&file).ok()?;
-    let tables = elf.symbol_tables().ok()?;
-    let symbol = tables.iter().flat_map(|table| table.symbols(|name| name == LIBRARIES)).find(|s| s.is_function)?;
-    let mut functions = vec![FoundFunction::new(&symbol, Role::Libraries, elf.code_at(symbol.address)?)];
-    limit_room(&tables, std::slice::from_ref(&symbol), &mut functions, &elf);
-    Some(Found {
-        path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
-        display: printable(&mapped.path.to_string_lossy()),
-        family: Family::Other,
-        functions,
-        _file: Arc::new(file),
+    let is_loader = |mapped: &MappedFile| {
+        let name = mapped.path.file_name().unwrap_or_default().as_encoded_bytes();
+        LOADERS.iter().any(|loader| name.starts_with(loader.as_bytes()))
+    };
+    let loaders = mapped::mapped_files(pid).ok()?.into_iter().filter(is_loader);
+    loaders.into_iter().find_map(|mapped| {
+        let file = mapped.open(pid).ok()?;
+        let function = function(&file, LIBRARIES, Role::Libraries).ok()??;
+        Some(Found::new(&Arc::new(file), &mapped.path, Family::Other, vec![function]))
     })
 }
 
@@ -175,79 +229,14 @@ fn reason(error: &DiscoverError) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn examine_mapped(pid: u32, mapped: &MappedFile) -> Result<Option<Found>, DiscoverError> {
-    let path = || mapped.path.clone();
-    let file = mapped.open(pid).map_err(|source| DiscoverError::Open { path: path(), source })?;
-    examine(file, &mapped.path).map_err(|source| DiscoverError::Elf { path: path(), source })
-}
-
-/// The allocator in the file at `path`; `None` when it defines none.
-pub fn discover_file(path: &Path) -> Result<Option<Found>, DiscoverError> {
+/// The allocators in the file at `path`.
+pub fn discover_file(path: &Path) -> Result<Vec<Found>, DiscoverError> {
     let file = mapped::open_regular(path).map_err(|source| DiscoverError::Open { path: path.to_owned(), source })?;
-    examine(file, path).map_err(|source| DiscoverError::Elf { path: path.to_owned(), source })
-}
-
-fn examine(file: File, path: &Path) -> Result<Option<Found>, ElfError> {
-    let elf = Elf::read(&file)?;
-    let tables = elf.symbol_tables()?;
-    let wanted = wanted();
-    let mut symbols: Vec<_> = tables.iter().flat_map(|table| table.symbols(|name| wanted.contains(name))).collect();
-    // The linker makes a static program's hidden functions local, malloc among them. In a file that needs a library,
-    // a local function of that name is some other one.
-    let is_static = elf.dynamic()?.needed.is_empty();
-    let public: Vec<_> = symbols.iter().filter(|symbol| !symbol.local).map(|s| Arc::clone(&s.name)).collect();
-    symbols.retain(|symbol| !symbol.local || is_static && !public.contains(&symbol.name));
-    let defines = |name: &str| symbols.iter().any(|symbol| *symbol.name == *name);
-    let has = |name: &str| symbols.iter().any(|symbol| *symbol.name == *name && symbol.is_function);
-    if defines(LOADER_MARKER) || !has("malloc") || !has("free") {
-        return Ok(None);
+    let examined = examine(file, path).map_err(|source| DiscoverError::Elf { path: path.to_owned(), source })?;
+    if examined.is_go {
+        log::warn!("{}: {GO}", printable(&path.to_string_lossy()));
     }
-    let family = Family::of(defines);
-    Ok(Some(Found {
-        path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
-        display: printable(&path.to_string_lossy()),
-        family,
-        functions: functions(&elf, &tables, family, &symbols),
-        _file: Arc::new(file),
-    }))
-}
-
-/// Every symbol that matters, for one pass over a file.
-fn wanted() -> FxHashSet<&'static str> {
-    let functions = Family::Other.functions().iter().flat_map(|function| function.names).copied();
-    functions.chain(Family::markers()).chain([LOADER_MARKER]).collect()
-}
-
-fn functions(elf: &Elf<'_>, tables: &[SymbolTable], family: Family, symbols: &[Symbol]) -> Vec<FoundFunction> {
-    let mut found: Vec<FoundFunction> = Vec::new();
-    for function in family.functions() {
-        for &name in function.names {
-            // One name can stand for several functions: older versions of an interface stay for older programs.
-            for symbol in symbols.iter().filter(|symbol| *symbol.name == *name && symbol.is_function) {
-                let Some((file_offset, rest)) = elf.code_at(symbol.address) else { continue };
-                match found.iter_mut().find(|known| known.file_offset == file_offset) {
-                    Some(known) => known.add_name(symbol, rest),
-                    None => found.push(FoundFunction::new(symbol, function.role, (file_offset, rest))),
-                }
-            }
-        }
-    }
-    limit_room(tables, symbols, &mut found, elf);
-    found
-}
-
-/// A function's room ends where the next one begins.
-fn limit_room(tables: &[SymbolTable], symbols: &[Symbol], found: &mut [FoundFunction], elf: &Elf<'_>) {
-    let mut addresses: Vec<u64> = symbols.iter().map(|symbol| symbol.address).collect();
-    addresses.sort_unstable();
-    addresses.dedup();
-    let next = next_begins(&addresses, tables.iter().flat_map(SymbolTable::begins));
-    for (address, next) in addresses.into_iter().zip(next) {
-        let Some((file_offset, _)) = elf.code_at(address) else { continue };
-        for function in found.iter_mut().filter(|function| function.file_offset == file_offset) {
-            function.room = function.room.min(next - address);
-        }
-    }
+    Ok(examined.found)
 }
 
 #[cfg(test)]

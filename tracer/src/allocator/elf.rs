@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use object::LittleEndian as LE;
 use object::elf::{
     DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, Dyn64, ELFCLASS64, ELFDATA2LSB, ELFMAG, EM_AARCH64,
-    EM_X86_64, FileHeader64, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader64, SHF_ALLOC, SHF_EXECINSTR,
-    SHT_DYNSYM, SHT_SYMTAB, SectionHeader64, Sym64,
+    EM_X86_64, FileHeader64, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, ProgramHeader64, R_X86_64_GLOB_DAT,
+    R_X86_64_JUMP_SLOT, Rela64, SHF_ALLOC, SHF_EXECINSTR, SHT_DYNSYM, SHT_RELA, SHT_SYMTAB, SectionHeader64, Sym64,
 };
 use object::pod::{self, Pod};
 
@@ -26,6 +27,11 @@ const MAX_SECTIONS: u64 = 1 << 20;
 /// Largest dynamic section, and the longest string that it may name, in bytes.
 const MAX_DYNAMIC: u64 = 1 << 20;
 const MAX_STRING: usize = 4096;
+
+/// Most bytes of names of sections.
+const MAX_NAMES: u64 = 1 << 20;
+/// Most relocation tables that are read; programs have two.
+const MAX_RELOCATION_SECTIONS: usize = 8;
 
 /// The machine that this build of heaptide runs on.
 const MACHINE: u16 = if cfg!(target_arch = "aarch64") { EM_AARCH64 } else { EM_X86_64 };
@@ -65,6 +71,8 @@ pub(super) struct Elf<'a> {
     length: u64,
     segments: Vec<ProgramHeader64<LE>>,
     sections: Vec<SectionHeader64<LE>>,
+    /// Which section holds the names of all.
+    section_names: usize,
 }
 
 impl<'a> Elf<'a> {
@@ -85,7 +93,7 @@ impl<'a> Elf<'a> {
         }
         let segments = read_table(file, header.e_phoff.get(LE), header.e_phnum.get(LE).into(), "program header table")?;
         let sections = read_sections(file, header)?;
-        Ok(Self { file, length, segments, sections })
+        Ok(Self { file, length, segments, sections, section_names: header.e_shstrndx.get(LE).into() })
     }
 
     /// The loader that starts the program; `None` for libraries and for programs that need none.
@@ -124,6 +132,56 @@ impl<'a> Elf<'a> {
         let section = |kind| self.sections.iter().find(|section| section.sh_type.get(LE) == kind);
         let sections = [section(SHT_DYNSYM), section(SHT_SYMTAB)];
         sections.into_iter().flatten().map(|section| self.symbol_table(section)).collect()
+    }
+
+    /// Whether there is a symbol table of all symbols, and not only of those that the loader binds.
+    pub(super) fn has_all_symbols(&self) -> bool {
+        self.sections.iter().any(|section| section.sh_type.get(LE) == SHT_SYMTAB)
+    }
+
+    /// Whether a section is called `name`.
+    pub(super) fn has_section(&self, name: &[u8]) -> bool {
+        let names = self.sections.get(self.section_names);
+        let names = names.and_then(|names| {
+            let (offset, size) = (names.sh_offset.get(LE), names.sh_size.get(LE));
+            read_bytes(self.file, offset, size.min(MAX_NAMES), "section names").ok()
+        });
+        names.is_some_and(|names| {
+            self.sections.iter().any(|section| until_nul(&names, section.sh_name.get(LE).into()) == Some(name))
+        })
+    }
+
+    /// The places (svma) in which the loader puts addresses of functions with the names that are `wanted`.
+    pub(super) fn imports(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<(u64, Arc<str>)>, ElfError> {
+        let mut imports = Vec::new();
+        let mut symbols: Option<(u32, SymbolTable)> = None;
+        let relocations = self.sections.iter().filter(|section| section.sh_type.get(LE) == SHT_RELA);
+        for section in relocations.take(MAX_RELOCATION_SECTIONS) {
+            let count = section.sh_size.get(LE) / size_of::<Rela64<LE>>() as u64;
+            let link = section.sh_link.get(LE);
+            if link == 0 {
+                continue;
+            }
+            if symbols.as_ref().is_none_or(|(known, _)| *known != link) {
+                let section = self.sections.get(link as usize).ok_or(ElfError::Damaged("relocation table"))?;
+                symbols = Some((link, self.symbol_table(section)?));
+            }
+            let Some((_, table)) = &symbols else { continue };
+            let entries: Vec<Rela64<LE>> = read_table(self.file, section.sh_offset.get(LE), count, "relocation table")?;
+            let places = entries.iter().filter_map(|entry| {
+                let binds = matches!(entry.r_type(LE, false), R_X86_64_GLOB_DAT | R_X86_64_JUMP_SLOT);
+                let name = table.name_of(entry.r_sym(LE, false) as usize).filter(|_| binds)?;
+                wanted(name).then(|| (entry.r_offset.get(LE), Arc::from(name)))
+            });
+            imports.extend(places);
+        }
+        Ok(imports)
+    }
+
+    /// Up to `size` bytes of code at `address` (svma).
+    pub(super) fn code_bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
+        let (offset, rest) = self.code_at(address)?;
+        read_bytes(self.file, offset, rest.min(size as u64), "code").ok()
     }
 
     fn symbol_table(&self, section: &SectionHeader64<LE>) -> Result<SymbolTable, ElfError> {

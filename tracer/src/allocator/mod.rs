@@ -1,12 +1,16 @@
 //! Allocators: families of functions, and their discovery in mapped files.
 //!
-//! A file belongs to an allocator when it defines both `malloc` and `free`. The functions are found by name and given
-//! as offsets in the file, which is what a probe needs. Files come from the target and are hostile until parsed: they
-//! are read in bounded pieces, never mapped (a mapped file that shrinks kills its reader), and never run.
+//! The functions are found by name ([`functions`]) in all symbol tables of a file, and given as offsets in it, which is
+//! what a probe needs. One file can hold several allocators' functions. Functions that only lead to others are left out
+//! ([`calls`]). Files come from the target and are hostile until parsed: they are read in bounded pieces, never mapped (a
+//! mapped file that shrinks kills its reader), and never run.
 
+mod calls;
 mod discover;
 mod elf;
+mod examine;
 mod family;
+mod functions;
 mod libraries;
 mod loader;
 mod mapped;
@@ -15,8 +19,10 @@ mod symbol_table;
 #[cfg(test)]
 mod test_programs;
 
-pub use discover::{DiscoverError, Found, FoundFunction, discover, discover_file, discover_loader};
+pub use discover::{
+    DiscoverError, Discovery, Finder, Found, FoundFunction, GO, discover, discover_file, discover_loader,
+};
 pub use elf::ElfError;
-pub use family::{Family, Function, Role};
+pub use family::{Family, Role};
 pub use libraries::{LibrariesError, program_libraries};
 pub use program::find_program;

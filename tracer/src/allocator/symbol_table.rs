@@ -45,6 +45,11 @@ impl SymbolTable {
         })
     }
 
+    /// The name of symbol number `index`, defined or not.
+    pub(super) fn name_of(&self, index: usize) -> Option<&str> {
+        symbol_name(&self.strings, self.entries.get(index)?.st_name.get(LE))
+    }
+
     /// Where functions begin, and what may be one (hand-written code does not always say): addresses in any order.
     pub(super) fn begins(&self) -> impl Iterator<Item = u64> {
         let may_be_code = |entry: &&Sym64<LE>| {

@@ -22,7 +22,7 @@ use super::{
     tables::{TableCounts, TableMaker},
 };
 use crate::{
-    allocator::{DiscoverError, Found, discover, discover_loader},
+    allocator::{DiscoverError, Family, Finder, Found, GO, discover_loader},
     kernel::{
         AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
         StackMethod, prices,
@@ -97,8 +97,8 @@ const DISCOVERY: Duration = Duration::from_secs(2);
 /// becomes known.
 const REREAD: Duration = Duration::from_millis(200);
 
-/// Device and inode of a file.
-type FileId = (u64, u64);
+/// Device and inode of a file, and whose functions in it.
+type FileId = (u64, u64, Family);
 
 /// A recording.
 pub struct Session {
@@ -112,6 +112,7 @@ pub struct Session {
     tables: TableMaker,
     /// Files whose tables are wanted, and that were not yet seen mapped.
     unseen: Vec<(u32, File)>,
+    finder: Finder,
     planner: Planner,
     probed: Probed,
     bill: Bill,
@@ -124,8 +125,10 @@ pub struct Session {
 struct Probed {
     /// Files whose probes see every process that maps them.
     everywhere: FxHashSet<FileId>,
+    /// Programs in Go that the user has been told of.
+    go: FxHashSet<String>,
     /// Processes whose loader tells of libraries.
-    loaders: FxHashSet<u32>,
+    loaders: FxHashSet<(u32, FileId)>,
     /// Files with probes of one process.
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
@@ -156,6 +159,7 @@ impl Session {
             known: Knowledge::new(),
             tables,
             unseen: Vec::new(),
+            finder: Finder::default(),
             planner: Planner::new(prices()),
             probed: Probed::default(),
             bill: Bill::default(),
@@ -166,7 +170,7 @@ impl Session {
 
     /// Attaches to a running process.
     pub fn attach(&mut self, pid: u32) -> Result<Attached, SessionError> {
-        let found = discover(pid)?;
+        let found = self.discover(pid)?;
         let key = self.begin(pid, Start::Attached)?;
         self.tables.want_all(&self.known.processes.get(key).mappings);
         self.attach_found(key, &found)
@@ -258,7 +262,7 @@ impl Session {
                 self.known.take_in(notice);
                 self.kernel.detach(pid);
                 self.probed.by_process.remove(&pid);
-                self.probed.loaders.remove(&pid);
+                self.probed.loaders.retain(|&(other, _)| other != pid);
                 self.probed.wanted.remove(&pid);
                 None
             }
@@ -441,14 +445,24 @@ impl Session {
         Ok(attached)
     }
 
-    /// Has the loader tell when libraries come and go: what was known of addresses does not hold any more. Without it,
-    /// only a library that took the place of another would be unwound wrongly.
+    /// The allocators that a process has mapped.
+    fn discover(&mut self, pid: u32) -> Result<Vec<Found>, DiscoverError> {
+        let discovery = self.finder.discover(pid)?;
+        for file in discovery.go {
+            if self.probed.go.insert(file.clone()) {
+                log::warn!("process {pid}: {file} is {GO}");
+            }
+        }
+        Ok(discovery.found)
+    }
+
+    /// Has the loader tell when libraries come and go: they may bring an allocator, and what was known of addresses does
+    /// not hold any more.
     fn attach_loader(&mut self, pid: u32) {
-        if self.config.kernel.stacks != StackMethod::Cfi || self.probed.loaders.contains(&pid) {
+        let Some(loader) = discover_loader(pid) else { return };
+        if !file_id(&loader).is_some_and(|id| self.probed.loaders.insert((pid, id))) {
             return;
         }
-        let Some(loader) = discover_loader(pid) else { return };
-        self.probed.loaders.insert(pid);
         let sites = self.planner.sites_in(pid, &loader);
         if let Err(error) = self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
             log::info!("process {pid}: libraries that come and go are not seen: {error}");
@@ -462,7 +476,7 @@ impl Session {
 
     fn try_attach(&mut self, pid: u32) -> Option<Attached> {
         let key = self.known.processes.current(pid)?;
-        let attached = discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
+        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
         match attached {
             Ok(attached) => {
                 self.probed.wanted.remove(&pid);
@@ -497,7 +511,7 @@ fn library_of(pid: u32, library: &Path) -> Option<(File, Arc<MappedFile>)> {
 
 fn file_id(found: &Found) -> Option<FileId> {
     let metadata = fs::metadata(&found.path_to_attach).ok()?;
-    Some((metadata.dev(), metadata.ino()))
+    Some((metadata.dev(), metadata.ino(), found.family))
 }
 
 fn file_name(found: &Found) -> String {

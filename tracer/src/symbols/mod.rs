@@ -14,7 +14,9 @@ mod resolver;
 mod small_table;
 mod vdso;
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -26,6 +28,14 @@ pub use self::progress::{Progress, Standing};
 use self::resolver::{Name, Resolver, Symbols};
 use crate::process::{MappedFile, Mapping, Mappings, PerfMap};
 use crate::profile::{Frame, Place, Unnamed};
+
+/// Other files with symbols of a file that has no whole table of its own, which is at `path` as its process sees it: the
+/// one with its debug information, and the small table that is packed in it.
+pub(crate) fn other_tables(file: &File, path: &Path) -> Vec<Arc<File>> {
+    let Some(image) = Image::read(file) else { return Vec::new() };
+    let debug = debug_file::find(path, &image).map(|found| Arc::new(found.file));
+    debug.into_iter().chain(small_table::unpack(file, &image)).collect()
+}
 
 /// Most addresses whose names are kept.
 const MOST_NAMES: usize = 1 << 20;
@@ -322,7 +332,7 @@ fn open(file: &MappedFile, debuginfod: Option<&mut Debuginfod>) -> Result<(Image
     let own = own.map_err(|_| Unnamed::FileUnreadable)?;
     let image = Image::read(&own).ok_or(Unnamed::FileInvalid)?;
     let mut symbols = Vec::new();
-    let mut add = |file: Arc<std::fs::File>, has_debug_info: bool| {
+    let mut add = |file: Arc<File>, has_debug_info: bool| {
         // When the debug information is broken, the symbol tables may still be good.
         symbols.extend(has_debug_info.then(|| Symbols { file: Arc::clone(&file), debug_info: true, memory: 0 }));
         symbols.push(Symbols { file, debug_info: false, memory: 0 });

@@ -10,10 +10,10 @@ fn fresh_debian() -> Findings {
 
 /// Debian after setup.
 fn ready_debian() -> Findings {
-    use Piece::{Compiler, Gcc, Gxx, Heaptrack, Library, Llvm};
+    use Piece::{Allocators, Compiler, Gcc, Gxx, Heaptrack, Library, Llvm, Musl};
     Findings {
         linker: Some(PathBuf::from("/opt/bin/bpf-linker")),
-        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack],
+        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack, Allocators, Musl],
         ..fresh_debian()
     }
 }

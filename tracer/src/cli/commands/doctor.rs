@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::allocator::{self, Found, FoundFunction};
+use crate::allocator::{Discovery, Finder, Found, FoundFunction, GO};
 use crate::cli::{exit, output, table};
 use crate::kernel::features::{Answer, Feature, Features, Need};
 use crate::kernel::prices;
@@ -17,10 +17,13 @@ pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
     if let Some(pid) = pid {
         // The process is examined even if the machine cannot record: both answers were asked for.
         let target = Target::check(pid)?;
-        let found = allocator::discover(pid)?;
+        let Discovery { found, go } = Finder::default().discover(pid)?;
         let mut planner = Planner::new(prices());
         let sites: Vec<_> = found.iter().map(|found| (found, planner.sites_in(pid, found))).collect();
         output::show(&process_text(&target.name, pid, &sites, planner.prices()))?;
+        for file in go {
+            output::show(&format!("{file} is {GO}\n"))?;
+        }
     }
     let is_able = features.missing_for_recording().is_none();
     Ok(if is_able { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILURE) })
@@ -143,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_process_is_shown_with_its_functions_and_their_offsets() {
-        let found = allocator::discover(std::process::id()).unwrap();
+        let found = crate::allocator::discover(std::process::id()).unwrap();
         let libc = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
         let mut planner = Planner::new(Prices::of_old());
         let text = process_text("cat", 7, &[(libc, planner.sites(libc))], planner.prices());

@@ -50,16 +50,16 @@ fn allocators(libraries: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>
     for library in libraries {
         // By the name that the process will have it mapped under, links resolved.
         let library = library.canonicalize().unwrap_or_else(|_| library.clone());
-        match discover_file(&library)? {
-            Some(allocator) => {
-                files.push(library);
-                found.push(allocator);
-            }
-            None => searched.push(printable(&library.to_string_lossy())),
+        let allocators = discover_file(&library)?;
+        if allocators.is_empty() {
+            searched.push(printable(&library.to_string_lossy()));
+        } else {
+            files.push(library);
+            found.extend(allocators);
         }
     }
     if found.is_empty() {
-        return Err(DiscoverError::NoAllocator { searched, failed: Vec::new() }.into());
+        return Err(DiscoverError::NoAllocator { searched, failed: Vec::new(), go: Vec::new() }.into());
     }
     Ok((files, found))
 }
@@ -81,10 +81,10 @@ fn private_copies(pid: u32, files: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
     let mut copies = Vec::new();
     for file in files {
         let inside = file.strip_prefix("/").unwrap_or(file);
-        let mut copy = discover_file(&Path::new("/proc").join(pid.to_string()).join("root").join(inside))?
-            .context("a private copy has lost its allocator")?;
-        copy.display = printable(&file.to_string_lossy());
-        copies.push(copy);
+        for mut copy in discover_file(&Path::new("/proc").join(pid.to_string()).join("root").join(inside))? {
+            copy.display = printable(&file.to_string_lossy());
+            copies.push(copy);
+        }
     }
     Ok(copies)
 }
