@@ -1,6 +1,7 @@
 //! heaptide on a real kernel. Needs root; run with `--features kernel` and `--test-threads=1` (tests that look at what
 //! is loaded into the kernel must be alone).
 
+mod allocators;
 mod completeness;
 mod debug_information;
 mod equality;

@@ -20,6 +20,9 @@ const COMPILER_FLAGS: &[&str] = &[
     "-Werror",
 ];
 
+/// What those in C++ need besides: the compiler may drop pairs of new and delete otherwise.
+const CPP_FLAGS: &[&str] = &["-std=c++17", "-fno-allocation-dce"];
+
 /// The program of the workload `name`, built when it is missing or older than what it is made of.
 pub fn workload(name: &str) -> Result<PathBuf> {
     if let Some(program) = prebuilt(name)? {
@@ -44,6 +47,56 @@ pub fn without_frame_pointers(name: &str, level: u8) -> Result<PathBuf> {
         })?;
     }
     built(&file, &source, |program| run(&mut frameless(&source, program, level)))
+}
+
+/// How a program gets its allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// glibc is part of it.
+    Static,
+    /// glibc is part of it, and it can be mapped anywhere.
+    StaticPie,
+    /// musl is part of it.
+    Musl,
+    /// It needs musl's library.
+    MuslLibrary,
+    /// It needs this library besides the C library.
+    To(&'static str),
+}
+
+/// The program of the workload `name`, linked so.
+pub fn linked(name: &str, linked: Linked) -> Result<PathBuf> {
+    let file = match linked {
+        Linked::Static => format!("{name}-static"),
+        Linked::StaticPie => format!("{name}-static-pie"),
+        Linked::Musl => format!("{name}-musl"),
+        Linked::MuslLibrary => format!("{name}-musl-library"),
+        Linked::To(library) => format!("{name}-{library}"),
+    };
+    if let Some(program) = prebuilt(&file)? {
+        return Ok(program);
+    }
+    let source = source(name)?;
+    let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
+    let compiler = match linked {
+        Linked::Musl | Linked::MuslLibrary => "musl-gcc",
+        _ if is_cpp => "g++",
+        _ => "gcc",
+    };
+    built(&file, &source, |program| {
+        let mut command = Command::new(compiler);
+        command.args(COMPILER_FLAGS).arg(&source).arg("-o").arg(program);
+        if is_cpp {
+            command.args(CPP_FLAGS);
+        }
+        run(match linked {
+            Linked::Static | Linked::Musl => command.arg("-static"),
+            Linked::StaticPie => command.arg("-static-pie"),
+            Linked::MuslLibrary => &mut command,
+            // Whether it is used or not.
+            Linked::To(library) => command.args(["-Wl,--no-as-needed".to_owned(), format!("-l:{library}")]),
+        })
+    })
 }
 
 /// The environment variable that names a folder of workloads that were built already, for machines without compilers.
@@ -127,8 +180,7 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
         }
         Some("cpp") => {
             let mut cpp = Command::new("g++");
-            // The compiler may drop pairs of new and delete otherwise.
-            cpp.args(COMPILER_FLAGS).args(["-std=c++17", "-fno-allocation-dce"]);
+            cpp.args(COMPILER_FLAGS).args(CPP_FLAGS);
             cpp
         }
         _ => {

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -69,11 +69,23 @@ impl Recording {
 
     /// Records the workload `name`, started by heaptide, from its first instruction on.
     pub fn command(name: &str, workload_arguments: &[&str], options: &[&str]) -> Result<Self> {
+        Self::command_with(&build::workload(name)?, workload_arguments, options, &[])
+    }
+
+    /// Records a program, started by heaptide, from its first instruction on, with these environment variables for both.
+    pub fn command_with(
+        program: &Path,
+        program_arguments: &[&str],
+        options: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let folder = TempDir::new().context("cannot create a temporary folder")?;
         let mut arguments = arguments(&folder, options);
-        arguments.extend(["--".into(), build::workload(name)?.into_os_string()]);
-        arguments.extend(workload_arguments.iter().map(OsString::from));
-        Ok(Self { program: start(arguments)?, folder })
+        arguments.extend(["--".into(), program.into()]);
+        arguments.extend(program_arguments.iter().map(OsString::from));
+        let mut command = Command::new(self::program()?);
+        command.args(arguments).envs(environment.iter().copied());
+        Ok(Self { program: Program::start(&mut command)?, folder })
     }
 
     /// heaptide while it records.

@@ -27,10 +27,22 @@ pub struct Process {
     pub forked_from: Option<u32>,
     /// How it ended: `exited`, `replaced`, or not yet.
     pub end: Option<String>,
+    /// The allocators that were traced.
+    #[serde(default)]
+    pub allocators: Vec<Allocator>,
     /// Sums by kind of memory.
     pub sums: BTreeMap<String, Totals>,
     /// Stacks.
     pub stacks: Vec<Stack>,
+}
+
+/// An allocator that was traced.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Allocator {
+    /// Its file.
+    pub file: String,
+    /// Who wrote it.
+    pub family: String,
 }
 
 /// Allocations of one stack.
@@ -189,7 +201,15 @@ mod tests {
     }
 
     fn process(stacks: Vec<Stack>) -> Process {
-        Process { pid: 1, generation: 0, forked_from: None, end: None, sums: BTreeMap::new(), stacks }
+        Process {
+            pid: 1,
+            generation: 0,
+            forked_from: None,
+            end: None,
+            allocators: Vec::new(),
+            sums: BTreeMap::new(),
+            stacks,
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Kind {
     Wanted = 15,
     /// What is needed to go on with a stack that the kernel part could not follow to its end: [`Remainder`].
     Remainder = 16,
+    /// The loader of a process changes, or has changed, what libraries it has: [`Head`] alone.
+    Libraries = 17,
 }
 
 impl Kind {
@@ -64,6 +66,7 @@ impl Kind {
             14 => Self::Exit,
             15 => Self::Wanted,
             16 => Self::Remainder,
+            17 => Self::Libraries,
             _ => return None,
         })
     }

@@ -1,7 +1,7 @@
 //! Which files a program will map, told before it runs: its loader is not asked, since that would run it.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -59,6 +59,8 @@ struct Search {
     cache: Cache,
     library_path: Vec<PathBuf>,
     preloaded: Vec<OsString>,
+    /// Whether the program's loader is musl's, which is its C library as well, and knows no cache.
+    is_musl: bool,
     files: Vec<PathBuf>,
 }
 
@@ -71,6 +73,7 @@ impl Search {
             library_path: env::var_os("LD_LIBRARY_PATH")
                 .map_or_else(Vec::new, |list| env::split_paths(&list).collect()),
             preloaded: names.map(|name| OsString::from_vec(name.to_vec())).collect(),
+            is_musl: false,
             files: Vec::new(),
         }
     }
@@ -82,6 +85,7 @@ impl Search {
         let loader = Elf::read(&file).and_then(|elf| elf.interpreter());
         let loader = loader.map_err(|source| LibrariesError::Elf { path: program.to_owned(), source })?;
         let Some(loader) = loader else { return Ok(()) };
+        self.is_musl = is_musl(&loader);
         self.add(PathBuf::from(loader));
         for name in self.preloaded.clone() {
             self.add_library(&name, &[]);
@@ -116,10 +120,11 @@ impl Search {
         let first = self.library_path.iter().chain(own_directories).map(|directory| directory.join(name));
         let found: Vec<PathBuf> = match first.into_iter().find(|path| path.is_file()) {
             Some(path) => vec![path],
+            None if self.is_musl && is_musl_library(name) => return,
+            None if self.is_musl => musl_library(name).into_iter().collect(),
             None => self.cache.find(name),
         };
         if found.is_empty() {
-            // musl's loader is its C library: programs need it by a name that is no file.
             log::info!("library {} was not found", printable(&name.to_string_lossy()));
         }
         for path in found {
@@ -135,6 +140,22 @@ impl Search {
             self.files.push(path);
         }
     }
+}
+
+/// Where musl's loader looks, unless its own file says otherwise.
+const MUSL_FOLDERS: [&str; 4] = ["/lib", "/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-musl"];
+
+fn is_musl(loader: &OsStr) -> bool {
+    Path::new(loader).file_name().is_some_and(|name| name.as_bytes().starts_with(b"ld-musl-"))
+}
+
+/// Whether programs mean musl's loader by a library's name: the file of that name, if there is one, is another C library's.
+fn is_musl_library(name: &OsStr) -> bool {
+    name == "libc.so" || name.as_bytes().starts_with(b"libc.musl-")
+}
+
+fn musl_library(name: &OsStr) -> Option<PathBuf> {
+    MUSL_FOLDERS.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.is_file())
 }
 
 #[cfg(test)]

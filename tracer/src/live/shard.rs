@@ -57,6 +57,8 @@ pub enum Notice {
     },
     /// A process runs another program, in a new account.
     Program(Key),
+    /// A process has loaded libraries or lost some, or is about to.
+    Libraries(u32),
     /// A process has ended.
     Exited(u32),
     /// A stack has led to a file that has no table yet.
@@ -196,6 +198,7 @@ impl Shard {
             Event::Fork(record) => return self.fork(record),
             Event::Exec(head) => return self.exec(head),
             Event::Exit(head) => return self.exit(head),
+            Event::Libraries(head) => return Some(Notice::Libraries(head.pid)),
             Event::Wanted(record) => {
                 return Some(Notice::Wanted { pid: record.head.pid, file: record.file, address: record.address });
             }

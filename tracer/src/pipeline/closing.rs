@@ -21,6 +21,7 @@ pub(super) struct Closing {
     pub(super) bpf: Option<(f64, f64)>,
     pub(super) from_start: bool,
     pub(super) late: u64,
+    pub(super) late_libraries: u64,
     pub(super) sees_guests: bool,
 }
 

@@ -87,7 +87,7 @@ impl Knowledge {
             Notice::Program(key) => self.processes.program(key),
             Notice::Exited(pid) => self.processes.exited(pid),
             // Too late for a table.
-            Notice::Wanted { .. } | Notice::Remains(_) => {}
+            Notice::Wanted { .. } | Notice::Remains(_) | Notice::Libraries(_) => {}
         }
     }
 
@@ -96,7 +96,12 @@ impl Knowledge {
         let counters = &closing.counters;
         // Every ring tells of each.
         let guests = if closing.sees_guests { 0 } else { summary.unmatched.guests / u64::from(config.kernel.shards) };
-        let unmatched = Unmatched { late_processes: closing.late, guests, ..summary.unmatched };
+        let unmatched = Unmatched {
+            late_processes: closing.late,
+            late_libraries: closing.late_libraries,
+            guests,
+            ..summary.unmatched
+        };
         let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;

@@ -93,6 +93,10 @@ const START_PATIENCE: Duration = Duration::from_millis(250);
 /// How long an allocator is looked for in a process that has just begun to run a program.
 const DISCOVERY: Duration = Duration::from_secs(2);
 
+/// How long after the loader has told of libraries it is looked for allocators: it tells of each twice, and a program
+/// that begins loads many.
+const LIBRARIES_SETTLE: Duration = Duration::from_millis(20);
+
 /// How often at most a process is read again because a stack has an unknown address: code made at run time never
 /// becomes known.
 const REREAD: Duration = Duration::from_millis(200);
@@ -133,8 +137,12 @@ struct Probed {
     by_process: FxHashMap<u32, FxHashSet<FileId>>,
     /// Processes whose allocator is still looked for, and until when.
     wanted: FxHashMap<u32, Instant>,
+    /// Processes that have loaded libraries, and when to look for allocators in those.
+    changed: FxHashMap<u32, Instant>,
     /// Processes whose probes went in after they had begun.
     late: u64,
+    /// Files whose probes went in after their process had loaded them.
+    late_libraries: u64,
 }
 
 impl Session {
@@ -243,6 +251,10 @@ impl Session {
                 self.tables.want_all(&self.known.processes.get(key).mappings);
                 self.want(key.pid)
             }
+            Notice::Libraries(pid) => {
+                self.probed.changed.entry(pid).or_insert_with(|| Instant::now() + LIBRARIES_SETTLE);
+                None
+            }
             Notice::Wanted { pid, file, address } => {
                 log::debug!("process {pid} runs {file:?} at {address:#x}, which has no table yet");
                 self.known.processes.refresh();
@@ -264,6 +276,7 @@ impl Session {
                 self.probed.by_process.remove(&pid);
                 self.probed.loaders.retain(|&(other, _)| other != pid);
                 self.probed.wanted.remove(&pid);
+                self.probed.changed.remove(&pid);
                 None
             }
         }
@@ -283,13 +296,17 @@ impl Session {
     pub fn look_again(&mut self) -> Vec<Attached> {
         self.reread_stale();
         let wanted: Vec<u32> = self.probed.wanted.keys().copied().collect();
-        wanted.into_iter().filter_map(|pid| self.try_attach(pid)).collect()
+        let mut attached: Vec<Attached> = wanted.into_iter().filter_map(|pid| self.try_attach(pid)).collect();
+        let now = Instant::now();
+        let due: Vec<u32> = self.probed.changed.extract_if(|_, &mut due| due <= now).map(|(pid, _)| pid).collect();
+        attached.extend(due.into_iter().filter_map(|pid| self.attach_libraries(pid)));
+        attached
     }
 
     /// Whether something is still looked for.
     #[must_use]
     pub fn is_looking(&self) -> bool {
-        !self.probed.wanted.is_empty() || self.known.is_stale
+        !self.probed.wanted.is_empty() || !self.probed.changed.is_empty() || self.known.is_stale
     }
 
     /// Whether a process that is traced is alive, as far as the rings have told.
@@ -414,6 +431,7 @@ impl Session {
             bpf,
             from_start: self.from_start,
             late: self.probed.late,
+            late_libraries: self.probed.late_libraries,
             sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashSet::is_empty),
         })
     }
@@ -464,8 +482,30 @@ impl Session {
             return;
         }
         let sites = self.planner.sites_in(pid, &loader);
-        if let Err(error) = self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
-            log::info!("process {pid}: libraries that come and go are not seen: {error}");
+        match self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
+            // What was loaded after the last look and before this probe, nobody tells of.
+            Ok(_) => _ = self.probed.changed.insert(pid, Instant::now() + LIBRARIES_SETTLE),
+            Err(error) => log::info!("process {pid}: libraries that come and go are not seen: {error}"),
+        }
+    }
+
+    /// Attaches to the allocators that a process has loaded since it was last looked at.
+    fn attach_libraries(&mut self, pid: u32) -> Option<Attached> {
+        if self.probed.wanted.contains_key(&pid) {
+            return None; // it begins only now
+        }
+        let key = self.known.processes.current(pid)?;
+        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
+        match attached {
+            Ok(attached) if attached.files.is_empty() => None,
+            Ok(attached) => {
+                self.probed.late_libraries += attached.files.len() as u64;
+                Some(attached)
+            }
+            Err(error) => {
+                log::info!("process {pid}: libraries that it has loaded are not traced: {error}");
+                None
+            }
         }
     }
 

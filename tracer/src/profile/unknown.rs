@@ -29,6 +29,7 @@ impl Unknown {
             && self.unmatched.results == 0
             && self.unmatched.processes == 0
             && self.unmatched.late_processes == 0
+            && self.unmatched.late_libraries == 0
             && self.unmatched.undecodable == 0
     }
 }
@@ -83,6 +84,9 @@ pub struct Unmatched {
     /// Processes whose probes went in only after they had begun: children of a process that was attached to, and
     /// programs with an allocator that nobody expected. What they did before is missing.
     pub late_processes: u64,
+    /// Files with an allocator that a process loaded while it was traced, and whose probes went in some milliseconds later.
+    /// What they handed out before is missing.
+    pub late_libraries: u64,
     /// Processes that ran in the memory of a traced one for a while (`vfork`, `posix_spawn`), where the kernel's probes
     /// see one process's threads alone. Hardly any of them allocates; what one does is not seen.
     pub guests: u64,
@@ -109,6 +113,7 @@ impl std::ops::AddAssign for Unmatched {
         self.results = self.results.saturating_add(other.results);
         self.processes = self.processes.saturating_add(other.processes);
         self.late_processes = self.late_processes.saturating_add(other.late_processes);
+        self.late_libraries = self.late_libraries.saturating_add(other.late_libraries);
         self.guests = self.guests.saturating_add(other.guests);
         self.undecodable = self.undecodable.saturating_add(other.undecodable);
     }

@@ -94,6 +94,11 @@ fn missing(unknown: &Unknown) -> Vec<Line> {
             "process",
             "followed only some milliseconds after its start: what it did before is missing. `record --follow -- CMD` misses nothing.",
         ),
+        line(
+            unmatched.late_libraries,
+            "allocator",
+            "loaded by a process while it was recorded, and traced only some milliseconds later: what it handed out before is missing.",
+        ),
         line(unmatched.undecodable, "record", "not decodable: this is a bug in heaptide, please report it."),
     ]
 }

@@ -40,6 +40,8 @@ pub enum Event<'a> {
     Exec(Head),
     /// A process has ended.
     Exit(Head),
+    /// What libraries a process has changes.
+    Libraries(Head),
     /// A file has no table yet.
     Wanted(Wanted),
     /// What is needed to go on with a stack, and a copy of the process's stack.
@@ -110,6 +112,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Undecodable> {
         Kind::Fork => Event::Fork(read(bytes)?.0),
         Kind::Exec => Event::Exec(head),
         Kind::Exit => Event::Exit(head),
+        Kind::Libraries => Event::Libraries(head),
         Kind::Wanted => Event::Wanted(read(bytes)?.0),
         Kind::Remainder => {
             let (remainder, rest) = read::<Remainder>(bytes)?;

@@ -50,7 +50,14 @@ fn allocators(libraries: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>
     for library in libraries {
         // By the name that the process will have it mapped under, links resolved.
         let library = library.canonicalize().unwrap_or_else(|_| library.clone());
-        let allocators = discover_file(&library)?;
+        let allocators = match discover_file(&library) {
+            Ok(allocators) => allocators,
+            Err(error) if searched.is_empty() && files.is_empty() => return Err(error.into()), // the program itself
+            Err(error) => {
+                log::info!("{error}: {}", printable(&library.to_string_lossy()));
+                Vec::new()
+            }
+        };
         if allocators.is_empty() {
             searched.push(printable(&library.to_string_lossy()));
         } else {
