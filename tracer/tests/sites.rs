@@ -7,7 +7,7 @@
 use std::{fs, path::Path};
 
 use heaptide::{
-    allocator::{Family, FoundFunction, Role},
+    allocator::{FoundFunction, Role},
     sites::{Prices, Site},
 };
 use heaptide_common::{
@@ -19,16 +19,24 @@ use heaptide_common::{
 const REGISTERS: [&str; 16] =
     ["rax", "rcx", "rdx", "rbx", "-", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"];
 
+/// What the manual pages say of the arguments: those with size, count, old block, and the result's place.
 fn role(name: &str) -> Role {
-    let operator_new = Role::Allocate(Signature { size: Argument::new(0).unwrap(), count: None, old: None, out: None });
-    match name {
-        "_Znwm" => operator_new,
-        "_ZdlPv" => Role::Release,
-        _ => {
-            let functions = Family::Glibc.functions();
-            functions.iter().find(|function| function.names.contains(&name)).unwrap().role
-        }
-    }
+    let argument = |index| Argument::new(index).unwrap();
+    let (size, count, old, out) = match name {
+        "free" | "_ZdlPv" => return Role::Release,
+        "malloc" | "_Znwm" => (0, None, None, None),
+        "calloc" => (1, Some(0), None, None),
+        "realloc" => (1, None, Some(0), None),
+        "posix_memalign" => (2, None, None, Some(0)),
+        "aligned_alloc" => (1, None, None, None),
+        _ => panic!("{name}"),
+    };
+    Role::Allocate(Signature {
+        size: argument(size),
+        count: count.map(argument),
+        old: old.map(argument),
+        out: out.map(argument),
+    })
 }
 
 fn bytes(hex: &str) -> Vec<u8> {

@@ -45,6 +45,7 @@ fn defaults_are_those_of_the_help() {
         max_live: 20_000_000,
         ring_bytes: 32 << 20,
         shards: None,
+        empty_programs: false,
         show: Show::default(),
     };
     assert_eq!(recording(&["-p", "7"]), Ok(expected));
@@ -68,6 +69,7 @@ fn every_option_arrives() {
         max_live: 5_000,
         ring_bytes: 1 << 20,
         shards: Some(4),
+        empty_programs: false,
         show: Show { files: true, thread_stacks: true },
     };
     assert_eq!(recording(&typed.split_whitespace().collect::<Vec<_>>()), Ok(expected));
