@@ -14,6 +14,6 @@ pub mod unwind;
 
 pub use counter::Counter;
 pub use settings::{Settings, StackMethod};
-pub use signature::Signature;
+pub use signature::{Named, Signature};
 
 const _: () = assert!(size_of::<usize>() == size_of::<u64>(), "heaptide reads 64-bit processes from 64-bit hosts only");

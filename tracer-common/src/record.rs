@@ -109,6 +109,12 @@ pub mod flag {
     pub const INCOMPLETE: u16 = 16;
     /// A frame of the stack is a guess by the frame pointer: its code has no call frame information.
     pub const GUESSED: u16 = 32;
+    /// The release came from within a function of a user-named allocator. It may be of a block that was handed out (a
+    /// collector that frees while it is asked for memory), or of what the allocator itself stands on: only whoever knows
+    /// the live blocks can tell.
+    pub const NESTED: u16 = 64;
+    /// The release is by a function of a user-named allocator.
+    pub const NAMED: u16 = 128;
 }
 
 /// A block was allocated.

@@ -37,11 +37,37 @@ pub struct Signature {
     pub out: Option<Argument>,
 }
 
+/// A function of an allocator that a user has named. It usually stands on another allocator, so what it takes from that
+/// one and gives back to it is its own affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// Hands out a block, and ends the one that the signature's `old` names.
+    Allocate {
+        /// Its arguments and its result.
+        signature: Signature,
+        /// Whether the size (and the count) is an `int`: 32 bits, of which negative ones ask for nothing.
+        int: bool,
+    },
+    /// Ends the block that the argument names.
+    Release(Argument),
+}
+
 impl Signature {
     /// The arguments that are read, in the order of the cookie's fields: size, count, old, out.
     #[must_use]
     pub const fn arguments(self) -> [Option<Argument>; 4] {
         [Some(self.size), self.count, self.old, self.out]
+    }
+}
+
+impl Named {
+    /// The arguments that are read, in the order of the cookie's fields.
+    #[must_use]
+    pub const fn arguments(self) -> [Option<Argument>; 4] {
+        match self {
+            Self::Allocate { signature, .. } => signature.arguments(),
+            Self::Release(block) => [None, None, Some(block), None],
+        }
     }
 }
 
@@ -65,6 +91,11 @@ const COUNT_SHIFT: u32 = 4;
 const OLD_SHIFT: u32 = 8;
 const OUT_SHIFT: u32 = 12;
 const DEPTH_SHIFT: u32 = 16;
+
+// From the upper end, so that the fields above can grow.
+const NAMED: u64 = 1 << 63;
+const RELEASE: u64 = 1 << 62;
+const INT: u64 = 1 << 61;
 
 /// Bytes of a word on the stack.
 const WORD: u64 = 8;
@@ -100,6 +131,22 @@ impl Cookie {
         )
     }
 
+    /// The same for a function that a user has named.
+    #[must_use]
+    pub const fn of_named(self, named: Named) -> Self {
+        let bits = match named {
+            Named::Allocate { int, .. } => {
+                if int {
+                    INT
+                } else {
+                    0
+                }
+            }
+            Named::Release(_) => RELEASE,
+        };
+        Self(self.0 | NAMED | bits)
+    }
+
     /// The register with the size.
     #[inline(always)]
     #[must_use]
@@ -126,6 +173,27 @@ impl Cookie {
     #[must_use]
     pub const fn out(self) -> u64 {
         self.0 >> OUT_SHIFT & FIELD
+    }
+
+    /// Whether the function is one of a [`Named`] allocator.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_named(self) -> bool {
+        self.0 & NAMED != 0
+    }
+
+    /// Whether the function only ends the block that [`Cookie::old`] tells.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_release(self) -> bool {
+        self.0 & RELEASE != 0
+    }
+
+    /// Whether the size and the count are of type `int`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_int(self) -> bool {
+        self.0 & INT != 0
     }
 
     /// Bytes pushed between the function's begin and the probe.
@@ -155,6 +223,20 @@ mod tests {
         assert!(!Cookie::named(cookie.old()));
         assert!(Cookie::named(cookie.out()));
         assert_eq!(Cookie::new([None; 4], Cookie::DEEPEST).depth(), u64::from(Cookie::DEEPEST));
+    }
+
+    #[test]
+    fn a_named_function_s_cookie_keeps_every_field_as_well() {
+        let argument = |index| Argument::new(index).unwrap();
+        let signature = Signature { size: argument(1), count: None, old: None, out: Some(argument(0)) };
+        let place = Cookie::new([Register::new(6), None, None, Register::new(7)], 16);
+        let cookie = place.of_named(Named::Allocate { signature, int: true });
+        assert_eq!((cookie.size(), cookie.out(), cookie.depth()), (6, 7, 16));
+        assert!(cookie.is_named() && cookie.is_int() && !cookie.is_release() && !Cookie::named(cookie.old()));
+        let cookie = Cookie::new([None, None, Register::new(6), None], 0).of_named(Named::Release(argument(1)));
+        assert_eq!(cookie.old(), 6);
+        assert!(cookie.is_named() && cookie.is_release() && !cookie.is_int() && !Cookie::named(cookie.out()));
+        assert!(!place.is_named());
     }
 
     #[test]

@@ -9,17 +9,20 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated::bpf_get_current_task},
 };
-use heaptide_common::{Counter, Settings};
+use heaptide_common::{Counter, Settings, signature::Cookie};
 
 use crate::{count::count, emit::Task, maps::THREADS};
 
 /// A call that has swallowed so many nested ones is taken to have been left without a return.
 const MAX_NESTED: u32 = 256;
 
+/// The same for a function of a user-named allocator: a collector may sweep a whole heap within one call.
+const MAX_NESTED_IN_NAMED: u32 = 1 << 24;
+
 /// Bytes between the stack pointer at a function's entry and after its return: the return address.
 const RETURN_ADDRESS: u64 = 8;
 
-/// The outermost call of an allocation function.
+/// The outermost call of an allocation function, or of a function that releases for a user-named allocator.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct HeapCall {
@@ -28,7 +31,7 @@ pub struct HeapCall {
     pub cookie: u64,
     /// Bytes asked for.
     pub size: u64,
-    /// The block to be resized, or 0.
+    /// The block to be resized or released, or 0.
     pub old: u64,
     /// Where the result will be stored, or 0 when it is returned.
     pub out: u64,
@@ -97,11 +100,11 @@ impl Place {
 
     /// Whether a function that is being entered at `sp` was called from within this call.
     #[inline(always)]
-    pub fn holds(&mut self, sp: u64) -> bool {
+    fn holds(&mut self, sp: u64, most: u32) -> bool {
         if self.sp == 0 {
             return false;
         }
-        if sp > self.sp || self.nested >= MAX_NESTED {
+        if sp > self.sp || self.nested >= most {
             count(Counter::CallWithoutReturn);
             self.sp = 0;
             return false;
@@ -113,7 +116,12 @@ impl Place {
     /// Begins a call at `sp`; `false` when it is nested.
     #[inline(always)]
     pub fn begin(&mut self, sp: u64) -> bool {
-        if self.holds(sp) {
+        self.begin_unless(sp, MAX_NESTED)
+    }
+
+    #[inline(always)]
+    fn begin_unless(&mut self, sp: u64, most: u32) -> bool {
+        if self.holds(sp, most) {
             self.jumps += u32::from(sp == self.sp);
             return false;
         }
@@ -137,6 +145,31 @@ impl Place {
         }
         self.sp = 0;
         Returned::Outermost
+    }
+}
+
+impl HeapCall {
+    /// Whether it is a call of a user-named allocator.
+    #[inline(always)]
+    pub const fn is_named(&self) -> bool {
+        Cookie(self.cookie).is_named()
+    }
+
+    #[inline(always)]
+    const fn most_nested(&self) -> u32 {
+        if self.is_named() { MAX_NESTED_IN_NAMED } else { MAX_NESTED }
+    }
+
+    /// Whether a function that is being entered at `sp` was called from within this call.
+    #[inline(always)]
+    pub fn holds(&mut self, sp: u64) -> bool {
+        self.place.holds(sp, self.most_nested())
+    }
+
+    /// Begins a call at `sp`; `false` when it is nested.
+    #[inline(always)]
+    pub fn begin(&mut self, sp: u64) -> bool {
+        self.place.begin_unless(sp, self.most_nested())
     }
 }
 

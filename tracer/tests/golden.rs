@@ -149,6 +149,7 @@ fn everything_unknown() -> Profile {
     (unknown.refused.by_size, unknown.refused.by_size_bytes) = (7, 700);
     (unknown.refused.live_blocks, unknown.refused.live_blocks_bytes) = (8, 800);
     (unknown.unmatched.older_releases, unknown.unmatched.older_unmapped_bytes) = (9, 8192);
+    unknown.unmatched.named_releases = 19;
     (unknown.unmatched.replaced_blocks, unknown.unmatched.returns, unknown.unmatched.calls) = (10, 11, 12);
     (unknown.unmatched.results, unknown.unmatched.processes, unknown.unmatched.undecodable) = (13, 14, 15);
     (unknown.stacks.distinct, unknown.stacks.truncated, unknown.stacks.unreadable) = (2, 1, 16);

@@ -46,7 +46,7 @@ fn length(weird: bool) -> BoxedStrategy<u64> {
 }
 
 fn head(kind: Kind) -> impl Strategy<Value = Head> {
-    (PIDS, 0_u32..2, 0_u16..16, 0_u64..1 << 30).prop_map(move |(pid, thread, flags, time)| Head {
+    (PIDS, 0_u32..2, 0_u16..256, 0_u64..1 << 30).prop_map(move |(pid, thread, flags, time)| Head {
         kind: kind as u16,
         flags,
         pid,

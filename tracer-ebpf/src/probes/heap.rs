@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use heaptide_common::{
-    Counter,
+    Counter, Settings,
     record::{Allocation, Kind, Release, Resize, flag},
     signature::Cookie,
     stack::shard_of,
@@ -47,6 +47,14 @@ pub fn heap_free(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// Any function of a user-named allocator that frees a block; the cookie says which argument names it. Its return is that
+/// of an allocation function: what it frees and allocates until then is beneath it.
+#[uprobe]
+pub fn heap_release(ctx: ProbeContext) -> u32 {
+    heap_released(&ctx);
+    0
+}
+
 #[inline(always)]
 fn heap_called(ctx: &ProbeContext) -> Option<()> {
     let settings = running()?;
@@ -55,14 +63,15 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     let thread = Thread::of(task, settings)?;
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    if !thread.heap.place.begin(registers.rsp) {
+    if !thread.heap.begin(registers.rsp) {
         return None;
     }
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let arguments = Arguments(registers);
-    let size = arguments.get(cookie.size());
-    let size = if Cookie::named(cookie.count()) { product(size, arguments.get(cookie.count())) } else { size };
+    let size = asked(cookie, arguments.get(cookie.size()));
+    let count = if Cookie::named(cookie.count()) { asked(cookie, arguments.get(cookie.count())) } else { 1 };
+    let size = product(size, count);
     let (old, out) = (arguments.named(cookie.old()), arguments.named(cookie.out()));
     thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size, old, out };
     if old != 0 {
@@ -93,6 +102,9 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         }
     }
     let call = thread.heap;
+    if Cookie(call.cookie).is_release() {
+        return None;
+    }
     let address = result(registers.rax, &call);
     if call.old != 0 {
         // The C library frees the block when it is resized to nothing, and says so by NULL as well.
@@ -131,17 +143,73 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     }
     let task = Task::current();
     let sp = registers.rsp + cookie.depth();
-    // What an allocation function frees on its way is its own affair.
+    let mut flags = 0;
     if let Some(thread) = Thread::known(task.tid()) {
-        if thread.heap.place.holds(sp) {
-            return None;
+        if thread.heap.holds(sp) {
+            if !is_of_interest(thread, address) {
+                return None;
+            }
+            flags = flag::NESTED;
         }
     } else {
         Thread::begin_with_free(task, settings, sp);
     }
-    let record = Release { head: task.timeless_head(Kind::Release, 0), address };
-    send(shard_of(address, settings.shards), record, Counter::LostRelease);
+    send_release(settings, task, flags, address);
     Some(())
+}
+
+#[inline(always)]
+fn heap_released(ctx: &ProbeContext) -> Option<()> {
+    let settings = running()?;
+    count(Counter::Hits);
+    let task = Task::current();
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    // SAFETY: the context is the one that this program was given.
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    let address = Arguments(registers).named(cookie.old());
+    let mut flags = flag::NAMED;
+    // Without room for the thread, what the allocator frees beneath is recorded too; the release itself is not lost.
+    if let Some(thread) = Thread::of(task, settings) {
+        if thread.heap.begin(registers.rsp) {
+            thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size: 0, old: address, out: 0 };
+        } else if is_of_interest(thread, address) {
+            flags |= flag::NESTED;
+        } else {
+            return None;
+        }
+    }
+    if address != 0 {
+        send_release(settings, task, flags, address);
+    }
+    Some(())
+}
+
+/// Whether a release from within the thread's call may be of a block that was handed out. What an allocation function of
+/// the C library frees on its way is its own affair. A function of a user-named allocator can do more than its name says:
+/// a collector frees other blocks in it, and a pool's end has the program's own functions called.
+#[inline(always)]
+const fn is_of_interest(thread: &Thread, address: u64) -> bool {
+    thread.heap.is_named() && thread.heap.old != address
+}
+
+#[inline(always)]
+fn send_release(settings: &Settings, task: Task, flags: u16, address: u64) {
+    let record = Release { head: task.timeless_head(Kind::Release, flags), address };
+    send(shard_of(address, settings.shards), record, Counter::LostRelease);
+}
+
+/// What an argument asks for: of an `int`, the upper half of the register means nothing.
+#[inline(always)]
+const fn asked(cookie: Cookie, argument: u64) -> u64 {
+    let int = argument as i32;
+    if !cookie.is_int() {
+        argument
+    } else if int < 0 {
+        0
+    } else {
+        int as u64
+    }
 }
 
 /// The block that a call gave, or 0 when it failed.

@@ -154,7 +154,7 @@ fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
     if !thread.mapping.place.begin(registers.rsp) {
         return None;
     }
-    let beneath = u64::from(thread.heap.place.holds(registers.rsp) || thread.first_free.holds(registers.rsp));
+    let beneath = u64::from(thread.heap.holds(registers.rsp) || thread.first_free.holds(registers.rsp));
     thread.mapping = MappingCall { place: thread.mapping.place, length, bits, beneath };
     Some(task)
 }

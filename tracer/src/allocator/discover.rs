@@ -25,10 +25,20 @@ pub struct Found {
     pub display: String,
     /// Who wrote the functions.
     pub family: Family,
+    /// What its user calls it, when the functions are those that a user has named.
+    pub named: Option<Arc<str>>,
     /// The functions, each offset once, in the order of the family's table.
     pub functions: Vec<FoundFunction>,
     /// Keeps [`Found::path_to_attach`] valid.
     pub(super) _file: Arc<File>,
+}
+
+impl Found {
+    /// What the allocator is called.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.named.as_deref().unwrap_or_else(|| self.family.name())
+    }
 }
 
 /// A function of an allocator in its file.

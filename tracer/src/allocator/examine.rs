@@ -73,7 +73,7 @@ pub(super) fn function(file: &File, name: &str, role: Role) -> Result<Option<Fou
 }
 
 /// Its own symbol tables and, where those tell only what the loader needs, those that are kept elsewhere.
-fn all_tables(elf: &Elf<'_>, file: &File, path: &Path) -> Result<Vec<SymbolTable>, ElfError> {
+pub(super) fn all_tables(elf: &Elf<'_>, file: &File, path: &Path) -> Result<Vec<SymbolTable>, ElfError> {
     let mut tables = elf.symbol_tables()?;
     if !elf.has_all_symbols() {
         for other in other_tables(file, path) {
@@ -261,6 +261,7 @@ impl Found {
             path_to_attach: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
             display: display(path),
             family,
+            named: None,
             functions,
             _file: Arc::clone(file),
         }
@@ -269,13 +270,13 @@ impl Found {
 
 impl FoundFunction {
     /// The function of a symbol, at a place in the file from where its section goes on for some bytes.
-    fn new(symbol: &Symbol, name: &Arc<str>, role: Role, (file_offset, rest): (u64, u64)) -> Self {
+    pub(super) fn new(symbol: &Symbol, name: &Arc<str>, role: Role, (file_offset, rest): (u64, u64)) -> Self {
         let size = if symbol.size <= rest { symbol.size } else { 0 };
         Self { name: Arc::clone(name), aliases: Vec::new(), file_offset, size, room: rest, role }
     }
 
     /// Another name of it. Where names disagree about its size, the smaller one is believed.
-    fn add_name(&mut self, symbol: &Symbol, name: &Arc<str>, rest: u64) {
+    pub(super) fn add_name(&mut self, symbol: &Symbol, name: &Arc<str>, rest: u64) {
         if symbol.size != 0 && symbol.size <= rest && (self.size == 0 || symbol.size < self.size) {
             self.size = symbol.size;
         }

@@ -1,6 +1,6 @@
 //! What a call of an allocator's function means, and who wrote the functions of a file.
 
-use heaptide_common::Signature;
+use heaptide_common::{Named, Signature};
 
 /// What a call of a function means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -9,6 +9,8 @@ pub enum Role {
     Allocate(Signature),
     /// Ends the block at its first argument.
     Release,
+    /// What a user says of a function of an allocator that the user has named.
+    Named(Named),
     /// `mmap`.
     Map,
     /// `munmap`.
@@ -33,7 +35,7 @@ impl Role {
     /// Whether the function takes memory from the kernel or gives it back, rather than a block.
     #[must_use]
     pub const fn is_mapping(self) -> bool {
-        !matches!(self, Self::Allocate(_) | Self::Release | Self::Libraries)
+        !matches!(self, Self::Allocate(_) | Self::Release | Self::Named(_) | Self::Libraries)
     }
 }
 

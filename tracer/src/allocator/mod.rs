@@ -14,6 +14,7 @@ mod functions;
 mod libraries;
 mod loader;
 mod mapped;
+mod named;
 mod program;
 mod symbol_table;
 #[cfg(test)]
@@ -25,4 +26,5 @@ pub use discover::{
 pub use elf::ElfError;
 pub use family::{Family, Role};
 pub use libraries::{LibrariesError, program_libraries};
+pub use named::{FileError, NamedAllocator, NamedAllocators, NamedError, TypedError, preset_names};
 pub use program::find_program;

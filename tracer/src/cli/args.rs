@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use super::config::Destination;
 use super::{exit, values};
+use crate::allocator::NamedAllocator;
 use crate::kernel::StackMethod;
 
 const ABOUT: &str = "Tells which code of a running process holds its memory";
@@ -42,6 +43,22 @@ Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
 --debuginfod asks the servers in DEBUGINFOD_URLS by curl, and keeps what they
 give where elfutils does (DEBUGINFOD_CACHE_PATH). sudo removes variables that
 it is not told to keep: sudo --preserve-env=DEBUGINFOD_URLS heaptide ...
+
+Allocators: --allocator takes a preset (python, ruby, glib-slice, sqlite3,
+openssl, nginx, cuda), or a pattern of file names and what is in them:
+  --allocator sqlite3                   SQLite's, in libsqlite3.so*
+  --allocator '*/libmozsqlite3.so:sqlite3'       the same in another file
+  --allocator 'libpool.so*:pool_alloc(size=1)->ret,pool_free(0)'
+                                        the size is argument 1 (from 0); the
+                                        block is returned, and freed as the
+                                        argument 0
+  f(size=0*1)      the size is a product    f(size=1:int)    an int, no size_t
+  f(size=1)->*0    the block is stored where argument 0 points, 0 is returned
+  f(block=0,size=1)    the block of argument 0 is resized, as by realloc
+NAME=FILE:... gives it a name for reports. A file is found by its name, or by
+its path when the pattern has a slash; A|B is either. What such an allocator
+takes from malloc meanwhile is not counted again. --allocator-file reads the
+same from TOML; see docs/allocators.md.
 
 Output: the text report goes to standard output, unless --folded or --json
 goes there. Files are written under another name and renamed when they are
@@ -153,9 +170,23 @@ pub struct RecordArgs {
     /// Memory to show besides blocks and anonymous mappings.
     #[arg(long, value_name = "WHAT", value_delimiter = ',')]
     pub show: Vec<Show>,
+    /// Allocators besides the C library's.
+    #[command(flatten)]
+    pub allocators: AllocatorArgs,
     /// The command to run and record, with its arguments.
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<OsString>,
+}
+
+/// Allocators that the user names.
+#[derive(Debug, clap::Args)]
+pub struct AllocatorArgs {
+    /// Traces an allocator that stands on another: a preset, or FILE:FUNCTION,... as below; may be repeated.
+    #[arg(long = "allocator", value_name = "SPEC", value_parser = values::allocator)]
+    pub specs: Vec<NamedAllocator>,
+    /// Traces the allocators that a TOML file describes; may be repeated.
+    #[arg(long = "allocator-file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
 }
 
 /// Memory that is not shown unless asked for.
@@ -194,6 +225,9 @@ pub struct DoctorArgs {
     /// Examines this process too, and lists the allocators found in it.
     #[arg(short = 'p', long = "pid", value_name = "PID", value_parser = values::pid)]
     pub pid: Option<u32>,
+    /// Allocators to look for, too.
+    #[command(flatten)]
+    pub allocators: AllocatorArgs,
 }
 
 /// File names need not be text.

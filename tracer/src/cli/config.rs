@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap_complete::Shell;
 
-use super::args::{self, DoctorArgs, LaunchArgs, RecordArgs};
+use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, RecordArgs};
+use crate::allocator::{NamedAllocators, TypedError};
 use crate::kernel::StackMethod;
 
 /// What is to be done.
@@ -18,6 +19,8 @@ pub enum Command {
     Doctor {
         /// The process.
         pid: Option<u32>,
+        /// Allocators to look for in it, too.
+        named: NamedAllocators,
     },
     /// Write the manual page.
     Man,
@@ -67,6 +70,8 @@ pub struct Recording {
     pub empty_programs: bool,
     /// What to show besides blocks and anonymous mappings.
     pub show: Show,
+    /// Allocators to trace besides those that heaptide knows.
+    pub named: NamedAllocators,
 }
 
 /// Whom to record.
@@ -144,6 +149,9 @@ pub enum UsageError {
     /// A report to a file without a name.
     #[error("--folded and --json expect a file's name, or - for standard output")]
     EmptyName,
+    /// Allocators that cannot be traced so.
+    #[error(transparent)]
+    Allocators(#[from] TypedError),
 }
 
 impl TryFrom<args::Command> for Command {
@@ -152,7 +160,7 @@ impl TryFrom<args::Command> for Command {
     fn try_from(command: args::Command) -> Result<Self, UsageError> {
         Ok(match command {
             args::Command::Record(args) => Self::Record(Box::new(Recording::try_from(*args)?)),
-            args::Command::Doctor(DoctorArgs { pid }) => Self::Doctor { pid },
+            args::Command::Doctor(DoctorArgs { pid, allocators }) => Self::Doctor { pid, named: named(allocators)? },
             args::Command::Man => Self::Man,
             args::Command::Completions { shell } => Self::Completions(shell),
             args::Command::Launch(LaunchArgs { socket, private, command }) => Self::Launch { socket, private, command },
@@ -194,8 +202,13 @@ impl TryFrom<RecordArgs> for Recording {
                 files: args.show.contains(&args::Show::Files),
                 thread_stacks: args.show.contains(&args::Show::ThreadStacks),
             },
+            named: named(args.allocators)?,
         })
     }
+}
+
+fn named(args: AllocatorArgs) -> Result<NamedAllocators, TypedError> {
+    NamedAllocators::from_typed(args.specs, &args.files)
 }
 
 /// The parser lets exactly one of the two through.

@@ -47,6 +47,7 @@ fn defaults_are_those_of_the_help() {
         shards: None,
         empty_programs: false,
         show: Show::default(),
+        named: NamedAllocators::default(),
     };
     assert_eq!(recording(&["-p", "7"]), Ok(expected));
 }
@@ -54,7 +55,7 @@ fn defaults_are_those_of_the_help() {
 #[test]
 fn every_option_arrives() {
     let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --older 10s --top 3 --folded a --json - --debuginfod --follow --stacks fp \
-                 --max-live 5k --ring 1000K --shards 4 --show files,thread-stacks";
+                 --allocator sqlite3 --max-live 5k --ring 1000K --shards 4 --show files,thread-stacks";
     let expected = Recording {
         targets: Targets::Pids(vec![7]),
         duration: Some(Duration::from_secs(30)),
@@ -71,6 +72,7 @@ fn every_option_arrives() {
         shards: Some(4),
         empty_programs: false,
         show: Show { files: true, thread_stacks: true },
+        named: NamedAllocators::from_typed(vec!["sqlite3".parse().unwrap()], &[]).unwrap(),
     };
     assert_eq!(recording(&typed.split_whitespace().collect::<Vec<_>>()), Ok(expected));
 }
@@ -96,7 +98,7 @@ fn exactly_one_of_processes_and_command_is_needed() {
 
 #[test]
 fn wrong_values_are_refused_with_what_is_accepted() {
-    let cases: [(&[&str], &str); 8] = [
+    let cases: [(&[&str], &str); 10] = [
         (&["-p", "bash"], "expected a process id such as 4711"),
         (&["-p", "0"], "expected a process id such as 4711"),
         (&["-p", "1", "-d", "0"], "expected a time longer than 0"),
@@ -104,6 +106,8 @@ fn wrong_values_are_refused_with_what_is_accepted() {
         (&["-p", "1", "--min-size", "big"], "expected a size such as 4096"),
         (&["-p", "1", "--top", "0"], "expected a number of 1 or more"),
         (&["-p", "1", "--ring", "1"], "expected a size from 64KiB to 1GiB"),
+        (&["-p", "1", "--allocator", "sqlite4"], "there is no preset \"sqlite4\": use one of python, ruby,"),
+        (&["-p", "1", "--allocator", "a.so:f(size=x)"], "expected size=N, block=N or N"),
         (&["-p", "1", "--show", "all"], "possible values: files, thread-stacks"),
     ];
     for (arguments, expected) in cases {
@@ -121,6 +125,11 @@ fn arguments_that_do_not_go_together_are_refused() {
         assert_eq!(error, UsageError::SameOutput);
     }
     assert_eq!(recording(&["-p", "1", "--json="]).unwrap_err(), UsageError::EmptyName);
+    for twice in [["--allocator", "ruby", "--allocator", "ruby"], ["--allocator", "ruby", "--allocator-file", "/none"]]
+    {
+        let error = recording(&[&["-p", "1"][..], &twice].concat()).unwrap_err();
+        assert!(matches!(error, UsageError::Allocators(_)), "{error}");
+    }
 }
 
 #[test]

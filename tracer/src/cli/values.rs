@@ -7,6 +7,7 @@ use std::time::Duration;
 use parse_size::{ByteSuffix, Config};
 
 use super::config::Destination;
+use crate::allocator::{NamedAllocator, NamedError};
 
 /// Longest time that can be asked for: longer ones are a slip, and could not be added to a clock.
 const MAX_DURATION: Duration = Duration::from_hours(24 * 365);
@@ -72,6 +73,11 @@ pub(super) fn shards(text: &str) -> Result<u32, String> {
 pub(super) fn pid(text: &str) -> Result<u32, String> {
     let number = text.trim().parse().ok().filter(|&number: &u32| number > 0 && i32::try_from(number).is_ok());
     number.ok_or_else(|| "expected a process id such as 4711, or several with commas between them".to_owned())
+}
+
+/// An allocator as its user names it.
+pub(super) fn allocator(text: &str) -> Result<NamedAllocator, NamedError> {
+    text.parse()
 }
 
 /// A file, or `-` for standard output.

@@ -3,6 +3,7 @@
 use std::{os::fd::OwnedFd, thread::JoinHandle};
 
 use aya::programs::uprobe::UProbeLink;
+use heaptide_common::Named;
 
 use super::{AttachError, Kernel, Means, single};
 use crate::{
@@ -156,7 +157,8 @@ const fn owner(scope: Scope) -> u32 {
 
 const fn programs_of(role: Role) -> &'static [&'static str] {
     match role {
-        Role::Allocate(_) => &["heap_return", "heap_call"],
+        Role::Allocate(_) | Role::Named(Named::Allocate { .. }) => &["heap_return", "heap_call"],
+        Role::Named(Named::Release(_)) => &["heap_return", "heap_release"],
         Role::Release => &["heap_free"],
         Role::Map => &["mmap_return", "mmap_call"],
         Role::Unmap => &["munmap_return", "munmap_call"],

@@ -1,7 +1,7 @@
 //! One process, from its start (or exec, or the begin of the trace) to its exec or exit: its blocks and their rules.
 //! The rules of mappings are in [`super::mapping`].
 
-use heaptide_common::record::{Allocation, Head};
+use heaptide_common::record::{Allocation, Head, flag};
 use rustc_hash::FxHashMap;
 
 use super::{
@@ -103,8 +103,13 @@ impl Account {
     }
 
     /// A block is being freed.
-    pub fn release(&mut self, address: u64, tally: &mut Tally) {
-        if self.take(address, tally).is_none() {
+    pub fn release(&mut self, head: &Head, address: u64, tally: &mut Tally) {
+        if self.take(address, tally).is_some() || head.flags & flag::NESTED != 0 {
+            return; // what a user-named allocator frees beneath it is its own, unless it was handed out
+        }
+        if head.flags & flag::NAMED != 0 {
+            tally.unmatched.named_releases += 1;
+        } else {
             tally.unmatched.older_releases += 1;
         }
     }

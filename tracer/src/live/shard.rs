@@ -164,7 +164,7 @@ impl Shard {
         match event {
             Event::Allocation(record) => self.with(&record.head, |account, tally| account.allocate(record, tally)),
             Event::Release(record) => {
-                self.with(&record.head, |account, tally| account.release(record.address, tally));
+                self.with(&record.head, |account, tally| account.release(&record.head, record.address, tally));
             }
             Event::ResizeBegin(record) => {
                 self.with(&record.head, |account, tally| account.begin_resize(&record.head, record.address, tally));

@@ -250,7 +250,7 @@ fn is_code_with_name(path: &[u8]) -> bool {
 fn allocator(found: &Found) -> Allocator {
     Allocator {
         file: found.display.clone(),
-        family: found.family.name().to_owned(),
+        family: found.name().to_owned(),
         functions: found.functions.iter().map(|function| function.name.to_string()).collect(),
     }
 }

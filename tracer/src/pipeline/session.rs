@@ -22,7 +22,7 @@ use super::{
     tables::{TableCounts, TableMaker},
 };
 use crate::{
-    allocator::{DiscoverError, Family, Finder, Found, GO, discover_loader},
+    allocator::{DiscoverError, Family, Finder, Found, GO, NamedAllocators, discover_loader},
     kernel::{
         AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
         StackMethod, prices,
@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How to record.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// For the kernel part.
     pub kernel: Options,
@@ -42,6 +42,8 @@ pub struct Config {
     pub max_live: u64,
     /// Memory younger than this is not shown.
     pub older: Duration,
+    /// Allocators that the user has named.
+    pub named: NamedAllocators,
 }
 
 /// Why there is no recording.
@@ -71,6 +73,8 @@ pub struct Attached {
     pub pid: u32,
     /// Probes by file (without directories).
     pub files: Vec<(String, Probes)>,
+    /// Named allocators of which nothing was found, each with the files that it should be in.
+    pub missing: Vec<(String, String)>,
 }
 
 /// Where a recording stands.
@@ -101,8 +105,8 @@ const LIBRARIES_SETTLE: Duration = Duration::from_millis(20);
 /// becomes known.
 const REREAD: Duration = Duration::from_millis(200);
 
-/// Device and inode of a file, and whose functions in it.
-type FileId = (u64, u64, Family);
+/// Device and inode of a file, and whose functions in it: of the users' allocators, the name.
+type FileId = (u64, u64, Family, Option<Arc<str>>);
 
 /// A recording.
 pub struct Session {
@@ -205,7 +209,7 @@ impl Session {
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
         if private {
-            let mut attached = Attached { pid, files: Vec::new() };
+            let mut attached = self.nothing_attached(pid, found);
             for found in found {
                 self.probed.everywhere.extend(file_id(found));
                 let probes = self.kernel.attach(found, &self.planner.sites(found), Scope::Everyone)?;
@@ -446,8 +450,14 @@ impl Session {
         Ok(key)
     }
 
+    fn nothing_attached(&self, pid: u32, found: &[Found]) -> Attached {
+        let missing = self.config.named.missing(found);
+        let missing = missing.map(|allocator| (allocator.name.to_string(), allocator.files_text()));
+        Attached { pid, files: Vec::new(), missing: missing.collect() }
+    }
+
     fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
-        let mut attached = Attached { pid: key.pid, files: Vec::new() };
+        let mut attached = self.nothing_attached(key.pid, found);
         for found in found {
             self.known.processes.traced(key, found);
             let Some(id) = file_id(found) else { continue };
@@ -465,7 +475,7 @@ impl Session {
 
     /// The allocators that a process has mapped.
     fn discover(&mut self, pid: u32) -> Result<Vec<Found>, DiscoverError> {
-        let discovery = self.finder.discover(pid)?;
+        let discovery = self.config.named.join(pid, self.finder.discover(pid))?;
         for file in discovery.go {
             if self.probed.go.insert(file.clone()) {
                 log::warn!("process {pid}: {file} is {GO}");
@@ -518,8 +528,10 @@ impl Session {
         let key = self.known.processes.current(pid)?;
         let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
         match attached {
-            Ok(attached) => {
+            Ok(mut attached) => {
                 self.probed.wanted.remove(&pid);
+                // Not each of a command's children runs what its user has named.
+                attached.missing.clear();
                 if attached.files.is_empty() {
                     return None; // its probes were in before it began
                 }
@@ -551,7 +563,7 @@ fn library_of(pid: u32, library: &Path) -> Option<(File, Arc<MappedFile>)> {
 
 fn file_id(found: &Found) -> Option<FileId> {
     let metadata = fs::metadata(&found.path_to_attach).ok()?;
-    Some((metadata.dev(), metadata.ino(), found.family))
+    Some((metadata.dev(), metadata.ino(), found.family, found.named.clone()))
 }
 
 fn file_name(found: &Found) -> String {

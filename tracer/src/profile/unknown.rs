@@ -69,6 +69,8 @@ pub struct Refused {
 pub struct Unmatched {
     /// Releases of blocks that were not seen allocated: older than the trace, refused, lost, or the allocator's own.
     pub older_releases: u64,
+    /// Releases by functions of user-named allocators, of blocks that none of their traced functions had handed out.
+    pub named_releases: u64,
     /// Unmapped bytes that were not seen mapped: older than the trace, or mapped past the C library.
     pub older_unmapped_bytes: u64,
     /// Allocations at an address that was still live: its release was missed, and the old block closed.
@@ -106,6 +108,7 @@ impl std::ops::AddAssign for Refused {
 impl std::ops::AddAssign for Unmatched {
     fn add_assign(&mut self, other: Self) {
         self.older_releases = self.older_releases.saturating_add(other.older_releases);
+        self.named_releases = self.named_releases.saturating_add(other.named_releases);
         self.older_unmapped_bytes = self.older_unmapped_bytes.saturating_add(other.older_unmapped_bytes);
         self.replaced_blocks = self.replaced_blocks.saturating_add(other.replaced_blocks);
         self.returns = self.returns.saturating_add(other.returns);

@@ -117,6 +117,11 @@ fn beside(unknown: &Unknown) -> Vec<Line> {
             "of blocks not seen allocated (most often older than the trace): left out.",
         ),
         line(
+            unmatched.named_releases,
+            "release",
+            "by a named allocator of blocks that none of its traced functions gave (older, or its own): left out.",
+        ),
+        line(
             unmatched.older_unmapped_bytes,
             "byte",
             "unmapped that were not seen mapped (most often older than the trace): left out.",

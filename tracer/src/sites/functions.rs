@@ -32,6 +32,7 @@ impl Site {
             registers.next().unwrap_or_else(|| entry_register(argument.index()).and_then(Register::new))
         };
         let cookie = Cookie::new(arguments.map(place), plan.depth);
+        let cookie = if let Role::Named(named) = function.role { cookie.of_named(named) } else { cookie };
         Self { plan, cookie }
     }
 
@@ -53,6 +54,7 @@ const fn arguments(role: Role) -> [Option<Argument>; 4] {
     const FIRST: [Option<Argument>; 4] = [Argument::new(0), Argument::new(1), Argument::new(2), Argument::new(3)];
     match role {
         Role::Allocate(signature) => signature.arguments(),
+        Role::Named(named) => named.arguments(),
         // The block that ends.
         Role::Release => [None, None, Argument::new(0), None],
         Role::Map | Role::Remap => FIRST,

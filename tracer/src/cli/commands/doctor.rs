@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::allocator::{Discovery, Finder, Found, FoundFunction, GO};
+use crate::allocator::{Discovery, Finder, Found, FoundFunction, GO, NamedAllocators};
 use crate::cli::{exit, output, table};
 use crate::kernel::features::{Answer, Feature, Features, Need};
 use crate::kernel::prices;
@@ -11,18 +11,23 @@ use crate::process::target::{Target, printable};
 use crate::sites::{Prices, Site};
 
 /// Examines the machine, and the process `pid`; the exit code says whether recording is possible.
-pub(super) fn run(pid: Option<u32>) -> anyhow::Result<ExitCode> {
+pub(super) fn run(pid: Option<u32>, named: &NamedAllocators) -> anyhow::Result<ExitCode> {
     let features = Features::ask();
     output::show(&machine_text(&features))?;
     if let Some(pid) = pid {
         // The process is examined even if the machine cannot record: both answers were asked for.
         let target = Target::check(pid)?;
-        let Discovery { found, go } = Finder::default().discover(pid)?;
+        let Discovery { found, go } = named.join(pid, Finder::default().discover(pid))?;
         let mut planner = Planner::new(prices());
         let sites: Vec<_> = found.iter().map(|found| (found, planner.sites_in(pid, found))).collect();
         output::show(&process_text(&target.name, pid, &sites, planner.prices()))?;
         for file in go {
             output::show(&format!("{file} is {GO}\n"))?;
+        }
+        for allocator in named.missing(&found) {
+            let (name, files) = (&allocator.name, allocator.files_text());
+            output::show(&printable(&format!("no function of {name} found: nothing of it is mapped from {files}")))?;
+            output::show("\n")?;
         }
     }
     let is_able = features.missing_for_recording().is_none();
@@ -78,7 +83,7 @@ fn verdict(features: &Features) -> String {
 fn process_text(name: &str, pid: u32, planned: &[(&Found, Vec<Option<Site>>)], prices: &Prices) -> String {
     let mut lines = vec![String::new(), format!("process {pid} ({name}) can be traced")];
     for (allocator, sites) in planned {
-        lines.push(format!("{} ({})", allocator.display, allocator.family.name()));
+        lines.push(format!("{} ({})", allocator.display, allocator.name()));
         let functions = allocator.functions.iter().zip(sites);
         let cells: Vec<_> = functions.map(|(function, site)| cells(function, site.as_ref(), prices)).collect();
         let rows: Vec<_> = cells.iter().map(|cells| cells.each_ref().map(String::as_str)).collect();

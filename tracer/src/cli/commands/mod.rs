@@ -14,7 +14,7 @@ use crate::process::launcher;
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Record(recording) => record::run(&recording),
-        Command::Doctor { pid } => doctor::run(pid),
+        Command::Doctor { pid, named } => doctor::run(pid, &named),
         Command::Man => man::run(),
         Command::Completions(shell) => completions::run(shell),
         Command::Launch { socket, private, command } => {

@@ -11,7 +11,7 @@ use tokio::process::Child;
 
 use super::{announce, status::say};
 use crate::{
-    allocator::{DiscoverError, Found, discover_file, find_program, program_libraries},
+    allocator::{DiscoverError, Found, NamedAllocators, find_program, program_libraries},
     cli::exit::CommandError,
     kernel::Launched,
     pipeline::Session,
@@ -24,15 +24,16 @@ pub(super) async fn launch(
     program: &OsStr,
     args: &[OsString],
     follow: bool,
+    named: &NamedAllocators,
 ) -> anyhow::Result<Child> {
     let path =
         find_program(program, env::var_os("PATH").as_deref()).map_err(|reason| CommandError::new(program, reason))?;
     let libraries = program_libraries(&path)?;
-    let (files, found) = allocators(&libraries)?;
+    let (files, found) = allocators(&libraries, named)?;
     let command: Vec<OsString> = std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect();
     let (launch, is_private) = prepare(&command, if follow { &files } else { &[] }).await?;
     let pid = launch.pid().context("the launcher has ended")?;
-    let found = if is_private { private_copies(pid, &files)? } else { found };
+    let found = if is_private { private_copies(pid, &files, named)? } else { found };
     let log = Launched::watch(pid).context("cannot watch what the command maps (needs CAP_PERFMON)")?;
     let attached = session.attach_launcher(pid, log, &found, &libraries, is_private)?;
     session.start()?;
@@ -45,12 +46,12 @@ pub(super) async fn launch(
 }
 
 /// The files with an allocator that the program will map.
-fn allocators(libraries: &[PathBuf]) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
+fn allocators(libraries: &[PathBuf], named: &NamedAllocators) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
     let (mut files, mut found, mut searched) = (Vec::new(), Vec::new(), Vec::new());
     for library in libraries {
         // By the name that the process will have it mapped under, links resolved.
         let library = library.canonicalize().unwrap_or_else(|_| library.clone());
-        let allocators = match discover_file(&library) {
+        let allocators = match named.discover_file(&library, &library) {
             Ok(allocators) => allocators,
             Err(error) if searched.is_empty() && files.is_empty() => return Err(error.into()), // the program itself
             Err(error) => {
@@ -84,11 +85,12 @@ async fn prepare(command: &[OsString], files: &[PathBuf]) -> Result<(Launch, boo
 }
 
 /// The same allocators in the launcher's private copies, shown by the names that they stand for.
-fn private_copies(pid: u32, files: &[PathBuf]) -> anyhow::Result<Vec<Found>> {
+fn private_copies(pid: u32, files: &[PathBuf], named: &NamedAllocators) -> anyhow::Result<Vec<Found>> {
     let mut copies = Vec::new();
     for file in files {
         let inside = file.strip_prefix("/").unwrap_or(file);
-        for mut copy in discover_file(&Path::new("/proc").join(pid.to_string()).join("root").join(inside))? {
+        let path = Path::new("/proc").join(pid.to_string()).join("root").join(inside);
+        for mut copy in named.discover_file(&path, file)? {
             copy.display = printable(&file.to_string_lossy());
             copies.push(copy);
         }

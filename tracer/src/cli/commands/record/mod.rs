@@ -58,7 +58,7 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     hear_diagnostics(&mut session)?;
     let mut command = None;
     if let Targets::Command { program, args } = &recording.targets {
-        command = Some(launch::launch(&mut session, program, args, recording.follow).await?);
+        command = Some(launch::launch(&mut session, program, args, recording.follow, &recording.named).await?);
     } else {
         attach(&mut session, &targets)?;
     }
@@ -117,7 +117,11 @@ fn announce(attached: &Attached) {
         .iter()
         .map(|(file, probes)| format!("{} probe{} in {file}", probes.probes, if probes.probes == 1 { "" } else { "s" }))
         .collect();
-    status::say(&format!("attached to PID {}: {}", attached.pid, files.join(", ")));
+    let pid = attached.pid;
+    for (name, files) in &attached.missing {
+        status::say(&format!("no function of {name} found in PID {pid}: it has nothing of it mapped from {files}"));
+    }
+    status::say(&format!("attached to PID {pid}: {}", files.join(", ")));
 }
 
 /// The recording is over, the command is not: its exit code is still owed.
@@ -141,6 +145,7 @@ fn config(recording: &Recording) -> Config {
         },
         max_live: recording.max_live,
         older: recording.older,
+        named: recording.named.clone(),
     }
 }
 
