@@ -11,6 +11,8 @@ mod heaptrack;
 mod limits;
 mod loaded;
 mod made_code;
+mod named;
+mod named_nginx;
 mod names;
 mod process;
 mod replaced;

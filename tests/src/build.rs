@@ -142,6 +142,13 @@ fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("workloads")
 }
 
+/// The text of a workload that an interpreter runs: `file` in the folder of workloads.
+pub fn script(file: &str) -> Result<PathBuf> {
+    let script = sources().join(file);
+    ensure!(script.exists(), "there is no {}", script.display());
+    Ok(script)
+}
+
 fn source(name: &str) -> Result<PathBuf> {
     let candidates = ["c", "cpp", "rs"].map(|language| sources().join(format!("{name}.{language}")));
     match candidates.into_iter().find(|candidate| candidate.exists()) {
@@ -189,13 +196,22 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
             match name {
                 "bare" => c.args(["-static", "-nostdlib"]),
                 // A library that a workload loads while it runs.
-                "plugin" | "plugin_small" | "plugin_large" => c.args(["-shared", "-fPIC"]),
+                "plugin" | "plugin_small" | "plugin_large" | "layers_library" | "libcudart.so" => {
+                    c.args(["-shared", "-fPIC"])
+                }
                 _ => &mut c,
             };
             c
         }
     };
-    run(compiler.arg(source).arg("-o").arg(program))
+    // After the source, which needs it: a library of the system, without its development files.
+    let library = match name {
+        "named_sqlite" => Some("-l:libsqlite3.so.0"),
+        "named_openssl" => Some("-l:libcrypto.so.3"),
+        "named_glib" => Some("-l:libglib-2.0.so.0"),
+        _ => None,
+    };
+    run(compiler.arg(source).arg("-o").arg(program).args(library))
 }
 
 /// The shared library of the workloads without frame pointers.

@@ -43,6 +43,8 @@ pub struct Allocator {
     pub file: String,
     /// Who wrote it.
     pub family: String,
+    /// Its functions.
+    pub functions: Vec<String>,
 }
 
 /// Allocations of one stack.

@@ -22,6 +22,10 @@ const ALLOCATORS: [&str; 3] = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "
 const LIBRARY_FOLDERS: [&str; 4] =
     ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
+/// Programs and libraries with an allocator of their own that tests trace.
+const PROGRAMS: [&str; 3] = ["/usr/bin/python3", "/usr/bin/ruby", "/usr/sbin/nginx"];
+const LIBRARIES: [&str; 3] = ["libglib-2.0.so.0", "libsqlite3.so.0", "libcrypto.so.3"];
+
 /// What is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Findings {
@@ -108,6 +112,10 @@ fn present() -> Result<Vec<Piece>> {
         (Piece::Heaptrack, which::which("heaptrack").is_ok()),
         (Piece::Allocators, ALLOCATORS.iter().all(|library| has_library(library))),
         (Piece::Musl, which::which("musl-gcc").is_ok()),
+        (
+            Piece::Named,
+            PROGRAMS.iter().all(|path| Path::new(path).exists()) && LIBRARIES.iter().all(|name| has_library(name)),
+        ),
     ];
     Ok(pieces.into_iter().filter_map(|(piece, there)| there.then_some(piece)).collect())
 }

@@ -26,6 +26,8 @@ pub(crate) enum Piece {
     Allocators,
     /// Another C library, with a compiler that links it in.
     Musl,
+    /// Programs and libraries with an allocator on top of the C library's.
+    Named,
 }
 
 impl Piece {
@@ -40,6 +42,7 @@ impl Piece {
             Self::Gxx => "g++, for the programs that tests trace",
             Self::Heaptrack => "heaptrack, whose totals a test compares with heaptide's",
             Self::Allocators => "jemalloc, tcmalloc and mimalloc, for the programs that tests trace",
+            Self::Named => "Python, Ruby, nginx, GLib, SQLite and OpenSSL, whose own allocators tests trace",
             Self::Musl => "musl and its compiler, for the programs that tests trace",
         }
     }
@@ -64,6 +67,11 @@ impl Piece {
             (Self::Musl, Debian | DebianLike) => &["musl-tools"],
             (Self::Musl, Fedora) => &["musl-gcc"],
             (Self::Musl, Arch) => &["musl"],
+            (Self::Named, Debian | DebianLike) => {
+                &["python3", "ruby", "nginx", "libglib2.0-0", "libsqlite3-0", "libssl3"]
+            }
+            (Self::Named, Fedora) => &["python3", "ruby", "nginx", "glib2", "sqlite-libs", "openssl-libs"],
+            (Self::Named, Arch) => &["python", "ruby", "nginx", "glib2", "sqlite", "openssl"],
             (Self::Compiler | Self::Library, DebianLike | Fedora | Arch) | (Self::Linker, _) | (_, Other) => &[],
         }
     }
@@ -89,7 +97,7 @@ impl Piece {
             }
             Self::Linker => format!("cargo install bpf-linker --version {LINKER_VERSION}"),
             Self::Llvm => "see your distribution's packages for LLVM's development files".to_owned(),
-            Self::Gcc | Self::Gxx | Self::Heaptrack | Self::Allocators | Self::Musl => {
+            Self::Gcc | Self::Gxx | Self::Heaptrack | Self::Allocators | Self::Musl | Self::Named => {
                 "see your distribution's packages".to_owned()
             }
         }

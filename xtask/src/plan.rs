@@ -60,7 +60,7 @@ fn missing(findings: &Findings, needs: Needs) -> Vec<Piece> {
         needed.extend([Piece::Llvm, Piece::Linker]);
     }
     if needs == Needs::Test {
-        needed.extend([Piece::Gcc, Piece::Gxx, Piece::Heaptrack, Piece::Allocators, Piece::Musl]);
+        needed.extend([Piece::Gcc, Piece::Gxx, Piece::Heaptrack, Piece::Allocators, Piece::Musl, Piece::Named]);
     }
     needed.retain(|piece| !findings.has(*piece));
     needed

@@ -10,10 +10,10 @@ fn fresh_debian() -> Findings {
 
 /// Debian after setup.
 fn ready_debian() -> Findings {
-    use Piece::{Allocators, Compiler, Gcc, Gxx, Heaptrack, Library, Llvm, Musl};
+    use Piece::{Allocators, Compiler, Gcc, Gxx, Heaptrack, Library, Llvm, Musl, Named};
     Findings {
         linker: Some(PathBuf::from("/opt/bin/bpf-linker")),
-        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack, Allocators, Musl],
+        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack, Allocators, Musl, Named],
         ..fresh_debian()
     }
 }

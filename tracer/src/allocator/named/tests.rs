@@ -162,7 +162,7 @@ fn a_file_says_the_same_as_the_command_line() {
 fn a_file_that_is_not_understood_is_told_by_its_line() {
     let allocator = |rest: &str| format!("# first\n[[allocator]]\nname = \"a\"\nfile = \"a.so\"\n{rest}\n");
     let cases = [
-        ("".to_owned(), "FILE line 1: missing field `allocator`"),
+        (String::new(), "FILE line 1: missing field `allocator`"),
         ("allocator = 1".to_owned(), "FILE line 1: invalid type"),
         ("\n[[allocator]\n".to_owned(), "FILE line 2: "),
         (allocator("allocate = [{ name = \"f\" }]"), "FILE line 5: missing field `size`"),
@@ -215,7 +215,9 @@ fn functions_are_found_by_name_and_belong_to_whom_the_user_says() {
     let find = |specs: &[&str]| {
         let all = NamedAllocators::new(specs.iter().map(|text| spec(text).unwrap()).collect()).unwrap();
         let mut found = all.discover_file(&library, &library).unwrap();
-        found.iter_mut().for_each(|found| found.functions.sort_by_key(|function| function.name.clone()));
+        for found in &mut found {
+            found.functions.sort_by_key(|function| function.name.clone());
+        }
         let names = |found: &Found| found.functions.iter().map(|f| f.name.to_string()).collect::<Vec<_>>();
         let lists: Vec<_> = found.iter().map(|found| (found.name().to_owned(), names(found))).collect();
         (lists, all.missing(&found).map(|allocator| allocator.name.to_string()).collect::<Vec<_>>())
