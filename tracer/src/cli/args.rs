@@ -44,21 +44,22 @@ Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
 give where elfutils does (DEBUGINFOD_CACHE_PATH). sudo removes variables that
 it is not told to keep: sudo --preserve-env=DEBUGINFOD_URLS heaptide ...
 
-Allocators: --allocator takes a preset (python, ruby, glib-slice, sqlite3,
-openssl, nginx, cuda), or a pattern of file names and what is in them:
-  --allocator sqlite3                   SQLite's, in libsqlite3.so*
-  --allocator '*/libmozsqlite3.so:sqlite3'       the same in another file
+Allocators: --allocator takes a preset (python, ruby, glib-slice,
+sqlite3, openssl, nginx, cuda), or a pattern of file names and functions:
+  --allocator sqlite3                SQLite's, in libsqlite3.so*
+  --allocator '*/libmozsqlite3.so:sqlite3'    the same in another file
   --allocator 'libpool.so*:pool_alloc(size=1)->ret,pool_free(0)'
-                                        the size is argument 1 (from 0); the
-                                        block is returned, and freed as the
-                                        argument 0
-  f(size=0*1)      the size is a product    f(size=1:int)    an int, no size_t
-  f(size=1)->*0    the block is stored where argument 0 points, 0 is returned
-  f(block=0,size=1)    the block of argument 0 is resized, as by realloc
-NAME=FILE:... gives it a name for reports. A file is found by its name, or by
-its path when the pattern has a slash; A|B is either. What such an allocator
-takes from malloc meanwhile is not counted again. --allocator-file reads the
-same from TOML; see docs/allocators.md.
+                    the size is argument 1, counted from 0; the block is
+                    returned, and is argument 0 when it is freed
+  f(size=0*1)       the size is a product
+  f(size=1:int)     the size is an int, no size_t
+  f(size=1)->*0     the block is stored where argument 0 points, and an
+                    int is returned: 0 when it succeeded
+  f(block=0,size=1) the block of argument 0 is resized, as by realloc
+NAME=FILE:... gives it a name for reports. A file is found by its name, or
+by its path when the pattern has a slash; A|B is either. What such an
+allocator takes from malloc is not counted twice. --allocator-file reads
+the same from TOML; docs/allocators.md tells more.
 
 Output: the text report goes to standard output, unless --folded or --json
 goes there. Files are written under another name and renamed when they are
@@ -181,7 +182,7 @@ pub struct RecordArgs {
 /// Allocators that the user names.
 #[derive(Debug, clap::Args)]
 pub struct AllocatorArgs {
-    /// Traces an allocator that stands on another: a preset, or FILE:FUNCTION,... as below; may be repeated.
+    /// Traces an allocator that stands on another, by a preset or by its functions (see Allocators); may be repeated.
     #[arg(long = "allocator", value_name = "SPEC", value_parser = values::allocator)]
     pub specs: Vec<NamedAllocator>,
     /// Traces the allocators that a TOML file describes; may be repeated.

@@ -140,6 +140,14 @@ fn the_text_report_leaves_standard_output_to_a_report_for_programs() {
 }
 
 #[test]
+fn help_names_every_preset() {
+    let help = parse(&["record", "--help"]).unwrap_err().to_string();
+    for preset in crate::allocator::preset_names().split(", ") {
+        assert!(help.contains(preset), "{preset} is missing in {help}");
+    }
+}
+
+#[test]
 fn help_is_no_error_and_tells_the_exit_codes() {
     for arguments in [&["--help"][..], &["record", "--help"]] {
         let error = parse(arguments).unwrap_err();

@@ -91,14 +91,13 @@ fn functions(elf: &Elf<'_>, tables: &[SymbolTable], allocator: &NamedAllocator) 
         for (symbol, next) in symbols.iter().zip(&next).filter(|(symbol, _)| symbol.name == function.name) {
             let Some((file_offset, rest)) = elf.code_at(symbol.address) else { continue };
             let room = rest.min(next - symbol.address);
-            match functions.iter_mut().find(|known| known.file_offset == file_offset) {
-                Some(known) => known.add_name(symbol, &symbol.name, rest),
-                None => {
-                    let role = Role::Named(function.call);
-                    let found = FoundFunction::new(symbol, &symbol.name, role, (file_offset, rest));
-                    functions.push(FoundFunction { room, ..found });
-                }
+            if let Some(known) = functions.iter_mut().find(|known| known.file_offset == file_offset) {
+                known.add_name(symbol, &symbol.name, rest);
+                continue;
             }
+            let role = Role::Named(function.call);
+            let found = FoundFunction::new(symbol, &symbol.name, role, (file_offset, rest));
+            functions.push(FoundFunction { room, ..found });
         }
     }
     functions
