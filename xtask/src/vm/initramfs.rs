@@ -18,12 +18,14 @@ use crate::workspace::Workspace;
 /// How many times slower than a usual machine the tests shall take an emulated one to be.
 const SLOWNESS: u32 = 8;
 
-/// The workloads of the tests about truth.
-const WORKLOADS: [&str; 11] = [
+/// The workloads of the tests about truth, and of those about named allocators.
+const WORKLOADS: [&str; 13] = [
     "before_main",
     "failing",
     "first_free",
     "functions",
+    "layers",
+    "layers_library",
     "mappings",
     "middle",
     "operators",
