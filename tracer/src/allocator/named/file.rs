@@ -46,6 +46,7 @@ pub(super) struct Fault {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
+    #[serde(default)]
     allocator: Vec<Spanned<Table>>,
 }
 
@@ -64,7 +65,7 @@ struct Table {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a pattern of file names, or a list of them")]
 enum Files {
     One(String),
     Several(Vec<String>),
@@ -122,6 +123,10 @@ pub(super) fn parse(text: &str) -> Result<Vec<NamedAllocator>, Fault> {
         // Where it is, is told by the line alone.
         reason: error.message().lines().map(str::trim).collect::<Vec<_>>().join("; "),
     })?;
+    if document.allocator.is_empty() {
+        let reason = "it describes no allocator: write [[allocator]], and beneath it name, file and allocate";
+        return Err(Fault { at: 0, reason: reason.to_owned() });
+    }
     document.allocator.into_iter().map(allocator).collect()
 }
 

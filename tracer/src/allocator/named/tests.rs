@@ -162,7 +162,11 @@ fn a_file_says_the_same_as_the_command_line() {
 fn a_file_that_is_not_understood_is_told_by_its_line() {
     let allocator = |rest: &str| format!("# first\n[[allocator]]\nname = \"a\"\nfile = \"a.so\"\n{rest}\n");
     let cases = [
-        (String::new(), "FILE line 1: missing field `allocator`"),
+        (String::new(), "FILE line 1: it describes no allocator: write [[allocator]]"),
+        (
+            "[[allocator]]\nname = \"a\"\nfile = 1".to_owned(),
+            "FILE line 3: expected a pattern of file names, or a list",
+        ),
         ("allocator = 1".to_owned(), "FILE line 1: invalid type"),
         ("\n[[allocator]\n".to_owned(), "FILE line 2: "),
         (allocator("allocate = [{ name = \"f\" }]"), "FILE line 5: missing field `size`"),
