@@ -40,11 +40,14 @@ pub enum Counter {
     ResultUnreadable = 14,
     /// Probe hits while events were wanted.
     Hits = 15,
+    /// Recorded blocks for which there was no room in the table of them: releases of some others are not dismissed any
+    /// more.
+    TagsFull = 16,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = 16;
+    pub const COUNT: usize = 17;
 
     /// All counters, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -64,6 +67,7 @@ impl Counter {
         Self::StackUnreadable,
         Self::ResultUnreadable,
         Self::Hits,
+        Self::TagsFull,
     ];
 }
 

@@ -7,6 +7,7 @@
 
 pub mod counter;
 pub mod record;
+pub mod sampling;
 pub mod settings;
 pub mod signature;
 pub mod stack;

@@ -2,7 +2,7 @@
 //!
 //! All integers are in the byte order of the host. Times are nanoseconds of `CLOCK_MONOTONIC`.
 
-use crate::{stack::MAX_FRAMES, unwind::File};
+use crate::{sampling::Counts, stack::MAX_FRAMES, unwind::File};
 
 /// What a record says. A number is never given to another meaning.
 #[repr(u16)]
@@ -43,6 +43,10 @@ pub enum Kind {
     Remainder = 16,
     /// The loader of a process changes, or has changed, what libraries it has: [`Head`] alone.
     Libraries = 17,
+    /// A block was allocated that was chosen to stand for others, too: [`Sampled`].
+    Sampled = 18,
+    /// A thread has ended: [`Counted`].
+    Counted = 19,
 }
 
 impl Kind {
@@ -67,6 +71,8 @@ impl Kind {
             15 => Self::Wanted,
             16 => Self::Remainder,
             17 => Self::Libraries,
+            18 => Self::Sampled,
+            19 => Self::Counted,
             _ => return None,
         })
     }
@@ -133,6 +139,34 @@ pub struct Allocation {
     pub size: u64,
     /// The stack's id; 0 when it could not be taken.
     pub stack: u64,
+}
+
+/// A block was allocated that was chosen to stand for others, too.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Sampled {
+    /// The block. Its head's kind is [`Kind::Sampled`].
+    pub allocation: Allocation,
+    /// The interval by which it was chosen; 1 or 0 when every block is recorded.
+    pub interval: u64,
+}
+
+/// A thread has ended. Of two that end at the same time, the last may be told of first: after its process's exit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Counted {
+    /// What, who, when.
+    pub head: Head,
+    /// What it had done.
+    pub counts: Counts,
 }
 
 /// A block is being freed or resized.
@@ -361,6 +395,8 @@ const _: () = {
     assert!(size_of::<Wanted>() == 48);
     assert!(size_of::<Head>() == 24);
     assert!(size_of::<Allocation>() == 48);
+    assert!(size_of::<Sampled>() == 56);
+    assert!(size_of::<Counted>() == 48);
     assert!(size_of::<Release>() == 32);
     assert!(size_of::<Resize>() == 32);
     assert!(size_of::<Stack>() == 32);

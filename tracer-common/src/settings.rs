@@ -56,6 +56,17 @@ pub struct Settings {
     pub epoch: u32,
     /// How stacks are taken: the number of a [`StackMethod`].
     pub stacks: u32,
+    /// 1: recorded blocks are marked in the table `TAGS`, and releases of others are dismissed. Not to be changed after
+    /// the start: blocks that were not marked would never end.
+    pub samples: u32,
+    /// Bytes for which a block is recorded, on average, up to [`crate::sampling::MAX_INTERVAL`]; 1 or 0 records every
+    /// block. May be changed while events are wanted, when [`Settings::samples`] is set. With it, [`Settings::epoch`]
+    /// must be changed to a value that it never had.
+    pub interval: u32,
+    /// Buckets of the table `TAGS`, less one.
+    pub tag_mask: u32,
+    /// Blocks whose addresses differ in so many last bits alone belong to the same bucket of it.
+    pub tag_shift: u32,
     /// 0.
     pub unused: u32,
 }
@@ -77,4 +88,4 @@ pub enum StackMethod {
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}
 
-const _: () = assert!(size_of::<Settings>() == 112);
+const _: () = assert!(size_of::<Settings>() == 128);

@@ -9,9 +9,19 @@ use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::{bpf_probe_read_kernel, bpf_probe_read_user, generated::bpf_get_current_task},
 };
-use heaptide_common::{Counter, Settings, signature::Cookie};
+use heaptide_common::{
+    Counter, Settings,
+    sampling::{Counts, ThreadCounts},
+    signature::Cookie,
+};
 
-use crate::{count::count, emit::Task, maps::THREADS};
+use crate::{
+    atomic,
+    count::count,
+    emit::Task,
+    maps::{DISPLACED, MAX_THREADS, THREADS},
+    sampling::Sample,
+};
 
 /// A call that has swallowed so many nested ones is taken to have been left without a return.
 const MAX_NESTED: u32 = 256;
@@ -77,12 +87,21 @@ pub struct FirstFree {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Thread {
+    /// What it has done so far; counted with sampling alone. The user side reads it: see [`ThreadCounts`].
+    pub counts: Counts,
+    /// Its process (upper half) and number; 0 when the place is free.
+    pub task: u64,
+    pub sample: Sample,
     pub heap: HeapCall,
     pub mapping: MappingCall,
     /// What tells the address space of the thread from others.
     pub space: u64,
     pub first_free: FirstFree,
+    /// 0. To the end of a cache line.
+    unused: [u64; 10],
 }
+
+const _: () = assert!(size_of::<Thread>() == size_of::<ThreadCounts>());
 
 /// What a return belongs to.
 #[derive(PartialEq, Eq)]
@@ -194,33 +213,42 @@ impl FirstFree {
 }
 
 impl Thread {
-    const IDLE: Self = Self {
+    /// A thread that has made no call.
+    pub const IDLE: Self = Self {
+        counts: Counts::NONE,
+        task: 0,
+        sample: Sample::NONE,
         first_free: FirstFree::NONE,
         heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
         mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
         space: 0,
+        unused: [0; 10],
     };
 
     /// The thread's calls, when it has made any.
     #[inline(always)]
     pub fn known(tid: u32) -> Option<&'static mut Self> {
-        // SAFETY: only the thread itself uses its entry, and no probe interrupts another on the same thread; the entry
-        // is removed when the thread exits.
-        unsafe { THREADS.get_ptr_mut(tid)?.as_mut() }
+        let place = Self::place(tid)?;
+        // SAFETY: the map gives an aligned pointer into memory that lives as long as the program. Only the thread itself
+        // uses its entry, and no probe interrupts another on the same thread; the entry is given back when it exits.
+        unsafe {
+            if (&raw const (*place).task).read_volatile() as u32 == tid {
+                return place.as_mut();
+            }
+            DISPLACED.get_ptr_mut(tid)?.as_mut()
+        }
     }
 
     /// Keeps a `free` at `sp` of a thread that has made no call so far.
     #[inline(always)]
-    pub fn begin_with_free(task: Task, settings: &Settings, sp: u64) {
-        // Without room for the thread, its arena counts as the program's own mapping; the release is recorded all the
-        // same, so nothing is lost.
-        let mut thread = Self::IDLE;
-        thread.space = space(task, settings);
+    pub fn begin_with_free(task: Task, settings: &Settings, sp: u64) -> Option<&'static mut Self> {
+        // Without room for the thread, its arena counts as the program's own mapping.
+        let thread = Self::begin(task, settings)?;
         // SAFETY: the helper checks the address.
         if let Ok(returns_to) = unsafe { bpf_probe_read_user(sp as *const u64) } {
             thread.first_free = FirstFree { sp, returns_to };
         }
-        let _ = THREADS.insert(task.tid(), thread, u64::from(BPF_NOEXIST));
+        Some(thread)
     }
 
     /// The thread's calls; counts the call as not followed when there is no room.
@@ -229,15 +257,59 @@ impl Thread {
         if let Some(thread) = Self::known(task.tid()) {
             return Some(thread);
         }
-        let mut thread = Self::IDLE;
-        thread.space = space(task, settings);
-        if THREADS.insert(task.tid(), thread, u64::from(BPF_NOEXIST)).is_err() {
+        let thread = Self::begin(task, settings);
+        if thread.is_none() {
             count(Counter::CallTableFull);
-            return None;
         }
-        Self::known(task.tid())
+        thread
+    }
+
+    /// Makes room for a thread that is not known.
+    #[inline(always)]
+    fn begin(task: Task, settings: &Settings) -> Option<&'static mut Self> {
+        let place = Self::place(task.tid())?;
+        // SAFETY: as in `known`. The place is the thread's own from the moment at which its number stands there.
+        let thread = unsafe {
+            if atomic::compare_exchange(&raw mut (*place).task, 0, task.word()) == 0 {
+                place.as_mut()?
+            } else {
+                DISPLACED.insert(task.tid(), &EMPTY, u64::from(BPF_NOEXIST)).ok()?;
+                DISPLACED.get_ptr_mut(task.tid())?.as_mut()?
+            }
+        };
+        thread.counts = Counts::NONE;
+        thread.task = task.word();
+        thread.sample = Sample::of(task.pid());
+        thread.heap.place = Place::NONE;
+        thread.mapping.place = Place::NONE;
+        thread.space = space(task, settings);
+        thread.first_free = FirstFree::NONE;
+        Some(thread)
+    }
+
+    /// The thread has ended, or runs another program: its calls are over.
+    #[inline(always)]
+    pub fn forget(tid: u32) {
+        let Some(place) = Self::place(tid) else { return };
+        // SAFETY: as in `known`.
+        unsafe {
+            let task = &raw mut (*place).task;
+            if task.read_volatile() as u32 == tid {
+                task.write_volatile(0);
+                return;
+            }
+        }
+        let _ = DISPLACED.remove(tid);
+    }
+
+    #[inline(always)]
+    fn place(tid: u32) -> Option<*mut Self> {
+        THREADS.get_ptr_mut(tid & (MAX_THREADS as u32 - 1))
     }
 }
+
+/// What a thread begins as.
+static EMPTY: Thread = Thread::IDLE;
 
 /// The process and its address space, mixed. An exec makes another one.
 #[inline(always)]

@@ -31,6 +31,12 @@ impl Task {
         Self(bpf_get_current_pid_tgid())
     }
 
+    /// Both in one word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
     #[inline(always)]
     pub const fn pid(self) -> u32 {
         (self.0 >> 32) as u32

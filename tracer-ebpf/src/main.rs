@@ -13,6 +13,7 @@ mod count;
 mod emit;
 mod maps;
 mod probes;
+mod sampling;
 mod stack;
 mod unwind;
 mod verify;

@@ -8,6 +8,7 @@ use aya_ebpf::{
 use heaptide_common::{
     Counter, Settings,
     record::{FullStack, Head},
+    sampling::Bucket,
     unwind::{File, FileTable, Outcome},
 };
 
@@ -19,8 +20,11 @@ use crate::{
 /// Most rings. The user side fills in as many as it reads, and says so in [`Settings::shards`].
 pub const MAX_SHARDS: usize = 8;
 
-/// Threads whose calls are followed at one time.
+/// Threads whose calls are followed at one time, each at the place that the last bits of its number say.
 pub const MAX_THREADS: usize = 32_768;
+
+/// Threads besides, whose places are taken by others.
+pub const MAX_DISPLACED: usize = 8_192;
 
 /// Processes traced at one time.
 pub const MAX_PROCESSES: usize = 16_384;
@@ -58,11 +62,28 @@ pub static COUNTERS: PerCpuArray<u64, { Counter::COUNT }> = PerCpuArray::new();
 #[btf_map]
 pub static RINGS: ArrayOfMaps<Ring, MAX_SHARDS> = ArrayOfMaps::new();
 
+/// Threads. A flat array, since it is searched at every hit: a place in it is found without a call, in a hash table by
+/// four. Memory that can be mapped is aligned, so that threads do not share cache lines.
 #[btf_map]
-pub static THREADS: HashMap<u32, Thread, MAX_THREADS> = HashMap::new();
+pub static THREADS: Array<Thread, MAX_THREADS, { BPF_F_MMAPABLE as usize }> = Array::new();
 
+/// Threads whose places in [`THREADS`] are taken.
+#[btf_map]
+pub static DISPLACED: HashMap<u32, Thread, MAX_DISPLACED> = HashMap::new();
+
+/// Traced processes: see [`heaptide_common::sampling::member`].
 #[btf_map]
 pub static TRACED: HashMap<u32, u32, MAX_PROCESSES> = HashMap::new();
+
+/// Recorded blocks, when others are not. The user side chooses how many buckets there are. Memory that can be mapped is
+/// aligned, so that a bucket is one cache line.
+#[btf_map]
+pub static TAGS: Array<Bucket, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many processes each family has; in place 0, the number of the newest family. The user side makes it larger when
+/// there are families.
+#[btf_map]
+pub static MEMBERS: Array<u64, 1> = Array::new();
 
 #[btf_map]
 pub static SEEN: Array<u64, SEEN_SLOTS> = Array::new();

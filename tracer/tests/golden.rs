@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, ByMemory, Cost, End, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Stack, StackMethod,
-    Totals, Unknown, Unnamed, Unwinding, Usage,
+    Allocator, ByMemory, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Sampled,
+    Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding, Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -48,6 +48,7 @@ fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
         memory,
         totals: totals(outstanding + freed, freed),
         shown: outstanding,
+        estimate: None,
         truncated: false,
         incomplete: false,
         guessed: false,
@@ -74,7 +75,7 @@ fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
         functions: ["malloc", "free", "realloc"].map(str::to_owned).to_vec(),
     };
     let (name, allocators) = (name.to_owned(), vec![allocator]);
-    Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, stacks }
+    Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
 }
 
 fn profile(processes: Vec<Process>) -> Profile {
@@ -86,6 +87,7 @@ fn profile(processes: Vec<Process>) -> Profile {
         older_than_seconds: 0.0,
         from_start: false,
         stack_method: StackMethod::Cfi,
+        sampling: None,
         processes,
         unknown: Unknown::default(),
         cost: Cost {
@@ -214,6 +216,28 @@ fn all_kinds_of_memory() -> Profile {
     Profile { older_than_seconds: 5.0, ..profile(vec![process(12, "mixed", stacks.to_vec())]) }
 }
 
+/// A recording by sampling: of one process many blocks are recorded, of the other none.
+fn sampled() -> Profile {
+    let estimate = |recorded, low_bytes, high_bytes| Some(Estimate { recorded, low_bytes, high_bytes });
+    let large = Stack {
+        estimate: estimate(16, 5 << 20, 13 << 20),
+        ..heap(8 << 20, 2000, vec![frame("load_cache", 40), frame("main", 80)])
+    };
+    let certain = Stack { estimate: estimate(1, 64 << 20, 64 << 20), ..heap(64 << 20, 1, vec![frame("pool", 5)]) };
+    let mapped = stack(Memory::Anonymous, usage(8192, 1), vec![frame("arena", 4), frame("main", 2)]);
+    let mut busy = process(4242, "worker", vec![large, certain, mapped]);
+    busy.sampled = Some(Sampled {
+        exact: Exact { allocations: 123_456, allocated_bytes: 99 << 20, releases: 120_000 },
+        recorded: 240,
+        outstanding: Estimate { recorded: 17, low_bytes: 69 << 20, high_bytes: 77 << 20 },
+    });
+    let mut idle = process(4243, "idle", Vec::new());
+    let outstanding = Estimate { recorded: 0, low_bytes: 0, high_bytes: 1_934_000 };
+    idle.sampled = Some(Sampled { exact: Exact::default(), recorded: 0, outstanding });
+    let sampling = Some(Sampling { interval_bytes: 512 << 10, table_full: 3 });
+    Profile { sampling, ..profile(vec![busy, idle]) }
+}
+
 /// More stacks than are shown.
 fn more_than_shown() -> Profile {
     let of = |number: u32| {
@@ -313,6 +337,11 @@ fn other_kinds_of_memory_stay_apart() {
 fn files_and_thread_stacks_are_shown_when_asked_for() {
     let options = TextOptions { show_files: true, show_thread_stacks: true, ..TextOptions::default() };
     check_all("all_kinds_of_memory_shown", &all_kinds_of_memory(), options);
+}
+
+#[test]
+fn estimates_are_named_as_such() {
+    check_all("sampled", &sampled(), TextOptions::default());
 }
 
 #[test]

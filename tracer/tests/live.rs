@@ -6,8 +6,9 @@ use heaptide::live::{AccountSummary, Limits, Moment, Shard, Start, Summary};
 use heaptide::profile::{Memory, Totals, Usage};
 use heaptide::ring::decode;
 use heaptide_common::record::{
-    Allocation, Break, Fork, Head, Kind, Map, Release, Remap, Resize, Stack, Unmap, UnmapEnd,
+    Allocation, Break, Counted, Fork, Head, Kind, Map, Release, Remap, Resize, Sampled, Stack, Unmap, UnmapEnd,
 };
+use heaptide_common::sampling::Counts;
 use proptest::prelude::*;
 use zerocopy::{Immutable, IntoBytes};
 
@@ -62,10 +63,21 @@ fn heap_event(weird: bool) -> impl Strategy<Value = Bytes> {
     prop_oneof![
         4 => (head(Kind::Allocation), address(weird), length(weird), 0_u64..4)
             .prop_map(|(head, address, size, stack)| bytes(&Allocation { head, address, size, stack })),
+        3 => (head(Kind::Sampled), address(weird), length(weird), 0_u64..4, interval(weird)).prop_map(
+            |(head, address, size, stack, interval)| {
+                bytes(&Sampled { allocation: Allocation { head, address, size, stack }, interval })
+            }
+        ),
         2 => release(Kind::Release),
         2 => release(Kind::ResizeBegin),
         2 => (head(Kind::ResizeEnd), address(weird)).prop_map(|(head, address)| bytes(&Resize { head, address })),
     ]
+}
+
+/// Intervals that blocks are chosen by; they change while a recording runs.
+fn interval(weird: bool) -> BoxedStrategy<u64> {
+    let usual = prop_oneof![Just(0_u64), Just(1), Just(64), Just(4096), Just(1 << 30)];
+    if weird { prop_oneof![4 => usual, 1 => any::<u64>()].boxed() } else { usual.boxed() }
 }
 
 fn mapping_event(weird: bool) -> impl Strategy<Value = Bytes> {
@@ -93,6 +105,9 @@ fn process_event() -> impl Strategy<Value = Bytes> {
         3 => (head(Kind::Fork), PIDS).prop_map(|(head, child)| bytes(&Fork { head, child, unused: 0 })),
         2 => head(Kind::Exec).prop_map(|head| bytes(&head)),
         2 => head(Kind::Exit).prop_map(|head| bytes(&head)),
+        1 => (head(Kind::Counted), 0_u64..9, 0_u64..99, 0_u64..9).prop_map(|(head, allocations, sum, releases)| {
+            bytes(&Counted { head, counts: Counts { allocations, bytes: sum, releases } })
+        }),
         1 => (head(Kind::Stack), 0_u64..4).prop_map(|(head, id)| bytes(&Stack { head, id })),
     ]
 }
@@ -102,8 +117,8 @@ fn events(weird: bool) -> impl Strategy<Value = Vec<Bytes>> {
     prop::collection::vec(event, 0..120)
 }
 
-fn shard(max_live: u64, follow: bool) -> Shard {
-    let mut shard = Shard::new(Limits { max_live, follow }, OLDER);
+fn shard(max_live: u64, follow: bool, sampled: bool) -> Shard {
+    let mut shard = Shard::new(Limits { max_live, follow, sampled }, OLDER);
     shard.begin(PIDS.start, Start::Attached);
     shard.begin(PIDS.start + 1, Start::Launched);
     shard
@@ -120,7 +135,7 @@ fn apply(shard: &mut Shard, events: &[Bytes]) {
 }
 
 fn finished(shard: Shard) -> Summary {
-    shard.finish(Moment::from_nanoseconds(NOW))
+    shard.finish(Moment::from_nanoseconds(NOW), &[])
 }
 
 /// Bytes of every kind, and blocks of the heap (cutting a mapping makes more ranges of it).
@@ -158,8 +173,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
-    fn sums_stay_true_whatever_comes(events in events(false), follow in any::<bool>()) {
-        let mut shard = shard(PLENTY, follow);
+    fn sums_stay_true_whatever_comes(
+        events in events(false), follow in any::<bool>(), sampled in any::<bool>()
+    ) {
+        let mut shard = shard(PLENTY, follow, sampled);
         apply(&mut shard, &events);
         for account in &finished(shard).accounts {
             check(account)?;
@@ -168,8 +185,10 @@ proptest! {
 
     /// All of it is old, so what is shown is what the tables of blocks and ranges hold.
     #[test]
-    fn what_the_tables_hold_is_what_the_sums_call_outstanding(events in events(false), follow in any::<bool>()) {
-        let mut shard = shard(PLENTY, follow);
+    fn what_the_tables_hold_is_what_the_sums_call_outstanding(
+        events in events(false), follow in any::<bool>(), sampled in any::<bool>()
+    ) {
+        let mut shard = shard(PLENTY, follow, sampled);
         apply(&mut shard, &events);
         for account in finished(shard).accounts.iter().filter(|account| account.end.is_none()) {
             for stack in &account.stacks {
@@ -179,8 +198,10 @@ proptest! {
     }
 
     #[test]
-    fn sums_stay_true_when_the_limit_of_live_blocks_bites(events in events(false), max_live in 1_u64..8) {
-        let mut shard = shard(max_live, true);
+    fn sums_stay_true_when_the_limit_of_live_blocks_bites(
+        events in events(false), max_live in 1_u64..8, sampled in any::<bool>()
+    ) {
+        let mut shard = shard(max_live, true, sampled);
         apply(&mut shard, &events);
         for account in &finished(shard).accounts {
             check(account)?;
@@ -189,11 +210,11 @@ proptest! {
 
     /// A limit that did not get its places back would refuse blocks of a process that comes later.
     #[test]
-    fn every_place_in_the_table_is_free_again_at_the_end(events in events(true)) {
+    fn every_place_in_the_table_is_free_again_at_the_end(events in events(true), sampled in any::<bool>()) {
         const LIVE: u64 = 500;
-        let mut shard = shard(LIVE, true);
+        let mut shard = shard(LIVE, true, sampled);
         apply(&mut shard, &events);
-        let before = shard.summary(Moment::from_nanoseconds(NOW)).refused.live_blocks;
+        let before = shard.summary(Moment::from_nanoseconds(NOW), &[]).refused.live_blocks;
         for pid in PIDS {
             let head = Head { kind: Kind::Exit as u16, flags: 0, pid, tid: pid * 10, frames: 0, time: NOW };
             apply(&mut shard, &[bytes(&head)]);
@@ -210,10 +231,10 @@ proptest! {
     /// Run with overflow checks: every sum has to say what it does at its end.
     #[test]
     fn lengths_at_the_end_of_what_fits_do_no_harm(
-        events in events(true), follow in any::<bool>(), max_live in 1_u64..200
+        events in events(true), follow in any::<bool>(), sampled in any::<bool>(), max_live in 1_u64..200
     ) {
-        let mut one = shard(max_live, follow);
-        let mut other = shard(max_live, follow);
+        let mut one = shard(max_live, follow, sampled);
+        let mut other = shard(max_live, follow, sampled);
         apply(&mut one, &events);
         apply(&mut other, &events);
         let _ = one.outstanding_bytes();
@@ -223,4 +244,64 @@ proptest! {
         prop_assert_eq!(merged.accounts.len(), accounts);
         prop_assert_eq!(merged.events, 2 * events.len() as u64);
     }
+}
+
+fn one(kind: Kind, pid: u32) -> Head {
+    Head { kind: kind as u16, flags: 0, pid, tid: pid * 10, frames: 0, time: 1 << 21 }
+}
+
+fn counted(pid: u32, allocations: u64) -> Bytes {
+    let counts = Counts { allocations, bytes: 10 * allocations, releases: 1 };
+    bytes(&Counted { head: one(Kind::Counted, pid), counts })
+}
+
+/// With sampling, blocks stand for others, and a release of a block that is not known is nothing to speak of.
+#[test]
+fn a_recorded_block_stands_for_others_until_it_is_released() {
+    let mut shard = shard(PLENTY, false, true);
+    let block = |address, size| {
+        let allocation = Allocation { head: one(Kind::Sampled, 1), address, size, stack: 7 };
+        bytes(&Sampled { allocation, interval: 4096 })
+    };
+    let release = |address| bytes(&Release { head: one(Kind::Release, 1), address });
+    apply(&mut shard, &[block(0x1000, 16), block(0x2000, 1 << 20), release(0x3000), release(0x9000)]);
+    let summary = shard.summary(Moment::from_nanoseconds(NOW), &[]);
+    let account = &summary.accounts[0];
+    assert_eq!(summary.unmatched.older_releases, 0);
+    assert_eq!((account.recorded, account.spread.blocks, account.spread.bytes), (2, 2, (1 << 20) + 16));
+    // 16 / (1 - exp(-16 / 4096)) bytes, and blocks in proportion; the large one is itself.
+    assert_eq!(account.sums.heap.outstanding, Usage { bytes: (1 << 20) + 4104, blocks: 257 + 1 });
+
+    apply(&mut shard, &[release(0x1000), release(0x2000)]);
+    let summary = finished(shard);
+    let account = &summary.accounts[0];
+    assert_eq!(account.sums.heap.outstanding, Usage::default());
+    assert_eq!(account.sums.heap.freed, account.sums.heap.allocated);
+    assert_eq!(account.spread.blocks, 0);
+}
+
+/// Two stacks that differ by the interval alone are one.
+#[test]
+fn blocks_chosen_by_different_intervals_add_up_at_their_stack() {
+    let mut shard = shard(PLENTY, false, true);
+    for (address, interval) in [(0x1000, 0), (0x2000, 64), (0x3000, 1 << 20)] {
+        let allocation = Allocation { head: one(Kind::Sampled, 1), address, size: 1 << 30, stack: 7 };
+        apply(&mut shard, &[bytes(&Sampled { allocation, interval })]);
+    }
+    let summary = finished(shard);
+    assert_eq!(summary.accounts[0].stacks.len(), 1);
+    assert_eq!(summary.accounts[0].stacks[0].shown, Usage { bytes: 3 << 30, blocks: 3 });
+}
+
+/// A thread can be told of after its process, when two end at the same time; and a living one is told of at the end.
+#[test]
+fn what_threads_have_done_is_their_processs() {
+    let mut shard = shard(PLENTY, true, true);
+    let exit = bytes(&one(Kind::Exit, 1));
+    apply(&mut shard, &[counted(1, 3), exit, counted(1, 4), counted(4, 9)]);
+    let living = [(1, Counts { allocations: 5, ..Counts::NONE }), (2, Counts { allocations: 6, ..Counts::NONE })];
+    let summary = shard.finish(Moment::from_nanoseconds(NOW), &living);
+    let counts: Vec<u64> = summary.accounts.iter().map(|account| account.counts.allocations).collect();
+    assert_eq!(counts, [3 + 4 + 5, 6]);
+    assert_eq!((summary.accounts[0].counts.bytes, summary.accounts[0].counts.releases), (70, 2));
 }

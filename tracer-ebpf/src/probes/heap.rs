@@ -13,7 +13,7 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use heaptide_common::{
     Counter, Settings,
-    record::{Allocation, Kind, Release, Resize, flag},
+    record::{Allocation, Kind, Release, Resize, Sampled, flag},
     signature::Cookie,
     stack::shard_of,
 };
@@ -23,6 +23,7 @@ use crate::{
     count::{add, count},
     emit::{Task, send},
     maps::running,
+    sampling,
     stack::Return,
 };
 
@@ -74,9 +75,12 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
     let size = product(size, count);
     let (old, out) = (arguments.named(cookie.old()), arguments.named(cookie.out()));
     thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size, old, out };
-    if old != 0 {
+    thread.sample.resizing = 0;
+    if old != 0 && sampling::tells(thread, old, settings) {
+        thread.sample.resizing = 1;
         let record = Release { head: task.timeless_head(Kind::ResizeBegin, 0), address: old };
         send(shard_of(old, settings.shards), record, Counter::LostResize);
+        sampling::unmark(thread, old, settings);
     }
     Some(())
 }
@@ -109,9 +113,15 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
     if call.old != 0 {
         // The C library frees the block when it is resized to nothing, and says so by NULL as well.
         let succeeded = address != 0 || call.size == 0;
-        let flags = if succeeded { flag::SUCCEEDED } else { 0 };
-        let record = Resize { head: task.timeless_head(Kind::ResizeEnd, flags), address: call.old };
-        send(shard_of(call.old, settings.shards), record, Counter::LostResize);
+        thread.counts.releases += u64::from(succeeded);
+        if thread.sample.resizing != 0 {
+            if !succeeded {
+                sampling::mark(thread, call.old, settings);
+            }
+            let flags = if succeeded { flag::SUCCEEDED } else { 0 };
+            let record = Resize { head: task.timeless_head(Kind::ResizeEnd, flags), address: call.old };
+            send(shard_of(call.old, settings.shards), record, Counter::LostResize);
+        }
     }
     if address == 0 {
         return None;
@@ -121,11 +131,20 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         add(Counter::RefusedSizeBytes, call.size);
         return None;
     }
+    if !sampling::chooses(thread, call.size, settings) {
+        return None;
+    }
     let shard = shard_of(address, settings.shards);
     let returned = Return::new(settings, task, registers, thread);
     let stack = returned.stack(shard);
-    let record = Allocation { head: returned.head(Kind::Allocation, 0), address, size: call.size, stack };
-    send(shard, record, Counter::LostAllocation);
+    let kind = if settings.samples == 0 { Kind::Allocation } else { Kind::Sampled };
+    let allocation = Allocation { head: returned.head(kind, 0), address, size: call.size, stack };
+    if settings.samples == 0 {
+        send(shard, allocation, Counter::LostAllocation);
+    } else {
+        sampling::mark(thread, address, settings);
+        send(shard, Sampled { allocation, interval: thread.sample.interval }, Counter::LostAllocation);
+    }
     Some(())
 }
 
@@ -143,18 +162,21 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     }
     let task = Task::current();
     let sp = registers.rsp + cookie.depth();
-    let mut flags = 0;
-    if let Some(thread) = Thread::known(task.tid()) {
-        if thread.heap.holds(sp) {
-            if !is_of_interest(thread, address) {
-                return None;
-            }
-            flags = flag::NESTED;
+    let Some(thread) = Thread::known(task.tid()).or_else(|| Thread::begin_with_free(task, settings, sp)) else {
+        // Without room for the thread, the release is told all the same, so nothing is lost; but it is not counted.
+        if settings.samples != 0 {
+            count(Counter::CallTableFull);
         }
-    } else {
-        Thread::begin_with_free(task, settings, sp);
+        send_release(settings, task, 0, address);
+        return None;
+    };
+    // What an allocation function frees on its way is its own affair, unless it was handed out.
+    let is_nested = thread.heap.holds(sp);
+    if is_nested && !is_of_interest(thread, address) {
+        return None;
     }
-    send_release(settings, task, flags, address);
+    thread.counts.releases += u64::from(!is_nested);
+    tell_release(settings, task, thread, if is_nested { flag::NESTED } else { 0 }, address);
     Some(())
 }
 
@@ -168,19 +190,24 @@ fn heap_released(ctx: &ProbeContext) -> Option<()> {
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let address = Arguments(registers).named(cookie.old());
-    let mut flags = flag::NAMED;
-    // Without room for the thread, what the allocator frees beneath is recorded too; the release itself is not lost.
-    if let Some(thread) = Thread::of(task, settings) {
-        if thread.heap.begin(registers.rsp) {
-            thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size: 0, old: address, out: 0 };
-        } else if is_of_interest(thread, address) {
-            flags |= flag::NESTED;
-        } else {
-            return None;
+    let Some(thread) = Thread::of(task, settings) else {
+        // Without room for the thread, what the allocator frees beneath is recorded too; the release itself is not lost.
+        if address != 0 {
+            send_release(settings, task, flag::NAMED, address);
         }
+        return None;
+    };
+    let mut flags = flag::NAMED;
+    if thread.heap.begin(registers.rsp) {
+        thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size: 0, old: address, out: 0 };
+    } else if is_of_interest(thread, address) {
+        flags |= flag::NESTED;
+    } else {
+        return None;
     }
     if address != 0 {
-        send_release(settings, task, flags, address);
+        thread.counts.releases += 1;
+        tell_release(settings, task, thread, flags, address);
     }
     Some(())
 }
@@ -191,6 +218,15 @@ fn heap_released(ctx: &ProbeContext) -> Option<()> {
 #[inline(always)]
 const fn is_of_interest(thread: &Thread, address: u64) -> bool {
     thread.heap.is_named() && thread.heap.old != address
+}
+
+/// Tells of a release, unless the block is one that was not recorded.
+#[inline(always)]
+fn tell_release(settings: &Settings, task: Task, thread: &Thread, flags: u16, address: u64) {
+    if sampling::tells(thread, address, settings) {
+        send_release(settings, task, flags, address);
+        sampling::unmark(thread, address, settings);
+    }
 }
 
 #[inline(always)]

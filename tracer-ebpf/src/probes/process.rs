@@ -5,12 +5,14 @@ use aya_log_ebpf::debug;
 use heaptide_common::{
     Counter,
     record::{Fork, Kind, flag},
+    sampling::member,
 };
 
 use crate::{
     count::count,
     emit::{Task, broadcast},
-    maps::{THREADS, TRACED, running},
+    maps::{TRACED, running},
+    sampling,
 };
 
 /// `sched_process_fork(parent, child)`, before the child runs.
@@ -22,15 +24,8 @@ pub fn process_fork(ctx: BtfTracePointContext) -> i32 {
 
 /// `sched_process_exec(task, old pid, binary)`, when the new program is in place.
 #[btf_tracepoint(function = "sched_process_exec")]
-pub fn process_exec(_ctx: BtfTracePointContext) -> i32 {
-    if let Some(settings) = running() {
-        let task = Task::current();
-        if is_traced(task.pid()) {
-            // The calls in flight went with the old program.
-            let _ = THREADS.remove(task.tid());
-            broadcast(settings.shards, task.head(Kind::Exec, 0), Counter::LostProcess);
-        }
-    }
+pub fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    executed(&ctx);
     0
 }
 
@@ -42,10 +37,31 @@ pub fn process_exit(ctx: BtfTracePointContext) -> i32 {
 }
 
 #[inline(always)]
+fn executed(ctx: &BtfTracePointContext) -> Option<()> {
+    let settings = running()?;
+    let task = Task::current();
+    let member = sampling::member(task.pid())?;
+    // The calls in flight went with the old program. The thread has taken the number of the process's first one.
+    let number: i32 = ctx.arg(1);
+    sampling::thread_ended(task, number as u32, settings);
+    if number as u32 != task.tid() {
+        sampling::thread_ended(task, task.tid(), settings);
+    }
+    if member & member::UNTRACED != 0 {
+        let _ = TRACED.remove(task.pid());
+        return None;
+    }
+    sampling::program(task.pid(), member);
+    broadcast(settings.shards, task.head(Kind::Exec, 0), Counter::LostProcess);
+    Some(())
+}
+
+#[inline(always)]
 fn forked(ctx: &BtfTracePointContext) -> Option<()> {
     let settings = running()?;
     let task = Task::current();
-    if !is_traced(task.pid()) {
+    let member = sampling::member(task.pid())?;
+    if member & member::UNTRACED != 0 {
         return None;
     }
     let (parent, child): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
@@ -54,8 +70,9 @@ fn forked(ctx: &BtfTracePointContext) -> Option<()> {
         return None; // a thread
     }
     let memory: (u64, u64) = (field(parent, settings.task_mm)?, field(child, settings.task_mm)?);
-    let flags = if memory.0 == memory.1 { flag::SHARES_MEMORY } else { 0 };
-    if settings.follow != 0 && TRACED.insert(child_pid, 1, 0).is_err() {
+    let shares = memory.0 == memory.1;
+    let flags = if shares { flag::SHARES_MEMORY } else { 0 };
+    if !sampling::forked(member, child_pid, shares, settings) {
         count(Counter::LostProcess);
         debug!(ctx, "process {}: too many traced processes to follow it", child_pid);
         return None;
@@ -69,23 +86,21 @@ fn forked(ctx: &BtfTracePointContext) -> Option<()> {
 fn exited(ctx: &BtfTracePointContext) -> Option<()> {
     let settings = running()?;
     let task = Task::current();
-    let _ = THREADS.remove(task.tid());
-    if !is_traced(task.pid()) {
-        return None;
-    }
+    sampling::thread_ended(task, task.tid(), settings);
+    let member = sampling::member(task.pid())?;
     let signal: u64 = field(ctx.arg(0), settings.task_signal)?;
     let live: u32 = field(signal as *const u8, settings.signal_live)?;
     if live == 0 {
-        let _ = TRACED.remove(task.pid());
-        broadcast(settings.shards, task.head(Kind::Exit, 0), Counter::LostProcess);
+        // Told to nobody twice: a thread that ends at the same time may find the process gone as well.
+        if TRACED.remove(task.pid()).is_err() {
+            return None;
+        }
+        sampling::ended(member);
+        if member & member::UNTRACED == 0 {
+            broadcast(settings.shards, task.head(Kind::Exit, 0), Counter::LostProcess);
+        }
     }
     Some(())
-}
-
-#[inline(always)]
-fn is_traced(pid: u32) -> bool {
-    // SAFETY: the value is not used, so it does not matter that the entry could be changed meanwhile.
-    unsafe { TRACED.get(pid) }.is_some()
 }
 
 /// A field of a kernel structure, at the offset that the user side read from the kernel's own type information.

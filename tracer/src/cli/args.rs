@@ -35,7 +35,12 @@ Examples:
   sudo heaptide record -p 4711,4712 -d 30 -i 5      a report every 5 seconds
   sudo heaptide record -p 4711 -d 30s --folded out  for flame graphs
   sudo heaptide record -p 4711 -d 30s --json -      all there is to know
+  sudo heaptide record -p 4711 --sample 512KiB      a busy program: estimates
   sudo heaptide record --follow -- make -j4         a command's children too
+
+--sample 512KiB chooses blocks at random, by their bytes, and costs the program
+little: sums become estimates, and the report says how sure they are. What a
+process allocated in all is still counted exactly. 0 records every block.
 
 Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
 Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
@@ -135,6 +140,9 @@ pub struct RecordArgs {
     /// Leaves out blocks larger than this.
     #[arg(long, value_name = "SIZE", value_parser = values::size)]
     pub max_size: Option<u64>,
+    /// Records one block in every so many bytes, and estimates the rest [default: records every block].
+    #[arg(long, value_name = "SIZE", value_parser = values::sampling_interval)]
+    pub sample: Option<Sample>,
     /// Shows only blocks held for longer than this.
     #[arg(long, value_name = "TIME", value_parser = values::time, default_value = "0")]
     pub older: Duration,
@@ -188,6 +196,15 @@ pub struct AllocatorArgs {
     /// Traces the allocators that a TOML file describes; may be repeated.
     #[arg(long = "allocator-file", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// How blocks are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// Each is recorded.
+    Everything,
+    /// One in so many bytes, on average.
+    Every(u32),
 }
 
 /// Memory that is not shown unless asked for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap_complete::Shell;
 
-use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, RecordArgs};
+use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, RecordArgs, Sample};
 use crate::allocator::{NamedAllocators, TypedError};
 use crate::kernel::StackMethod;
 
@@ -48,6 +48,8 @@ pub struct Recording {
     pub interval: Option<Duration>,
     /// Allocations of other sizes are refused.
     pub sizes: Sizes,
+    /// Bytes for which one block is recorded, on average; `None`: every block is recorded.
+    pub sample: Option<u32>,
     /// Younger blocks are not shown; 0 shows all.
     pub older: Duration,
     /// Most stacks in the text report; at least 1.
@@ -188,6 +190,10 @@ impl TryFrom<RecordArgs> for Recording {
             duration: args.duration,
             interval: args.interval,
             sizes,
+            sample: match args.sample {
+                None | Some(Sample::Everything) => None,
+                Some(Sample::Every(interval)) => Some(interval),
+            },
             older: args.older,
             top: args.top,
             outputs,

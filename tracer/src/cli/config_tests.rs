@@ -36,6 +36,7 @@ fn defaults_are_those_of_the_help() {
         duration: None,
         interval: None,
         sizes: Sizes { min: 0, max: u64::MAX },
+        sample: None,
         older: Duration::ZERO,
         top: 10,
         outputs: Outputs::default(),
@@ -54,13 +55,14 @@ fn defaults_are_those_of_the_help() {
 
 #[test]
 fn every_option_arrives() {
-    let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --older 10s --top 3 --folded a --json - --debuginfod --follow --stacks fp \
+    let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --sample 512K --older 10s --top 3 --folded a --json - --debuginfod --follow --stacks fp \
                  --allocator sqlite3 --max-live 5k --ring 1000K --shards 4 --show files,thread-stacks";
     let expected = Recording {
         targets: Targets::Pids(vec![7]),
         duration: Some(Duration::from_secs(30)),
         interval: Some(Duration::from_secs(1)),
         sizes: Sizes { min: 1024, max: 1_000_000 },
+        sample: Some(512 << 10),
         older: Duration::from_secs(10),
         top: 3,
         outputs: Outputs { folded: Some(Destination::File("a".into())), json: Some(Destination::Stdout) },

@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use heaptide_common::sampling::MAX_INTERVAL;
 use parse_size::{ByteSuffix, Config};
 
+use super::args::Sample;
 use super::config::Destination;
 use crate::allocator::{NamedAllocator, NamedError};
 
@@ -43,6 +45,16 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
     let decimal = text.trim_end().ends_with(['b', 'B']);
     let config = if decimal { Config::new() } else { Config::new().with_binary() };
     config.parse_size(text).map_err(|_| ACCEPTED.to_owned())
+}
+
+/// Bytes for each recorded block.
+pub(super) fn sampling_interval(text: &str) -> Result<Sample, String> {
+    const ACCEPTED: &str = "expected a size up to 1GiB, such as 512KiB; 0 records every block";
+    match u32::try_from(size(text)?) {
+        Ok(0 | 1) => Ok(Sample::Everything),
+        Ok(interval) if interval <= MAX_INTERVAL => Ok(Sample::Every(interval)),
+        _ => Err(ACCEPTED.to_owned()),
+    }
 }
 
 /// A size of all rings together, rounded up to a power of two.
@@ -115,6 +127,22 @@ mod tests {
         }
         for text in ["", "-1", "4 apples", "KiB", "99999999999G"] {
             assert!(size(text).unwrap_err().starts_with("expected a size"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sampling_interval_of_a_byte_or_none_is_everything() {
+        for (text, expected) in [
+            ("0", Sample::Everything),
+            ("1", Sample::Everything),
+            ("2", Sample::Every(2)),
+            ("512KiB", Sample::Every(512 << 10)),
+            ("1G", Sample::Every(1 << 30)),
+        ] {
+            assert_eq!(sampling_interval(text), Ok(expected), "{text}");
+        }
+        for text in ["", "some", "1025M", "8G", "-1"] {
+            assert!(sampling_interval(text).is_err(), "{text}");
         }
     }
 

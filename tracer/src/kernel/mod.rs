@@ -11,6 +11,7 @@ mod object;
 mod offsets;
 mod prices;
 mod ring;
+mod sampling;
 mod single;
 mod sys;
 mod tables;
@@ -44,6 +45,7 @@ pub use tables::{FileRows, Tables};
 
 use multi::Multi;
 use object::{Code, Purpose};
+use sampling::{Sampling, Sizes};
 
 /// What the kernel part is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +64,8 @@ pub struct Options {
     pub rows: u32,
     /// How stacks are taken.
     pub stacks: StackMethod,
+    /// Bytes for which one block is recorded, on average; `None` records every block.
+    pub sample: Option<u32>,
     /// Whether the probes' programs do nothing, where the kernel takes them in groups: to measure what the probes alone cost.
     pub empty: bool,
     /// Kernel-side diagnostics: 0 none, 1 errors … 5 everything.
@@ -82,6 +86,7 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     traced: BpfHashMap<MapData, u32, u32>,
     outcomes: PerCpuArray<MapData, u64>,
+    sampling: Sampling,
 }
 
 /// How probes are attached.
@@ -99,7 +104,8 @@ impl Kernel {
             return Err(LoadError::NotBuiltIn);
         }
         let offsets = Offsets::of_running_kernel()?;
-        let mut bpf = object::load(options).map_err(|source| LoadError::Maps(Box::new(source)))?;
+        let sizes = Sizes::of(options.sample);
+        let mut bpf = object::load(options, sizes).map_err(|source| LoadError::Maps(Box::new(source)))?;
         let code = Code::of(&bpf).map_err(|source| LoadError::Code(Box::new(source)))?;
         let rings = ring::make(&mut bpf, options)?;
         let settings_map = Array::try_from(take(&mut bpf, "SETTINGS")?)?;
@@ -112,6 +118,7 @@ impl Kernel {
         let wanted = BpfHashMap::try_from(take(&mut bpf, "WANTED")?)?;
         let tables = Tables::new(&rows, options.rows, files, wanted)?;
         let outcomes = PerCpuArray::try_from(take(&mut bpf, "OUTCOMES")?)?;
+        let sampling = Sampling::new(&mut bpf)?;
         let means = load_probes(&code, &mut bpf, options.empty)?;
         let tracepoints = load_tracepoints(&code, &offsets)?;
         let settings = Settings {
@@ -140,6 +147,10 @@ impl Kernel {
             return_next: offsets.return_next,
             epoch: 0,
             stacks: options.stacks as u32,
+            samples: u32::from(options.sample.is_some()),
+            interval: sampling::whole(options.sample.unwrap_or(0)),
+            tag_mask: sizes.buckets - 1,
+            tag_shift: sizes.shift,
             unused: 0,
         };
         let attached = HashMap::new();
@@ -153,6 +164,7 @@ impl Kernel {
             counters,
             traced,
             outcomes,
+            sampling,
         };
         kernel.set_running(false)?;
         Ok((kernel, rings, tables))
@@ -170,7 +182,9 @@ impl Kernel {
 
     /// Watches the life of process `pid`: its forks, execs and its exit are recorded.
     pub fn trace(&mut self, pid: u32) -> Result<(), LoadError> {
-        Ok(self.traced.insert(pid, 1, 0)?)
+        // Without sampling it does not matter which.
+        let family = if self.settings.samples == 0 { 1 } else { self.sampling.family()? };
+        Ok(self.traced.insert(pid, family, 0)?)
     }
 
     /// Whether probes of one process see another one that runs in its memory (`vfork`) as well: those that the kernel

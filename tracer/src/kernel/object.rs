@@ -17,6 +17,7 @@ use aya_obj::{
 
 use super::{
     LoadError, Options,
+    sampling::Sizes,
     sys::{self, Load},
 };
 
@@ -33,12 +34,14 @@ pub const fn is_built_in() -> bool {
 }
 
 /// Makes the maps, with kernel-side diagnostics compiled in as asked for. The programs wait to be loaded.
-pub(super) fn load(options: &Options) -> Result<Ebpf, EbpfError> {
+pub(super) fn load(options: &Options, sizes: Sizes) -> Result<Ebpf, EbpfError> {
     // The kernel's types are of no use: the kernel part has no relocation by them, as `Code::of` checks.
     EbpfLoader::new()
         .btf(None)
         .override_global(aya_log::LEVEL, &options.log_level, false)
         .map_max_entries("ROWS", options.rows)
+        .map_max_entries("TAGS", sizes.buckets)
+        .map_max_entries("MEMBERS", sizes.families)
         .load(OBJECT)
 }
 

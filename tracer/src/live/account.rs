@@ -1,11 +1,15 @@
 //! One process, from its start (or exec, or the begin of the trace) to its exec or exit: its blocks and their rules.
 //! The rules of mappings are in [`super::mapping`].
 
-use heaptide_common::record::{Allocation, Head, flag};
+use heaptide_common::{
+    record::{Allocation, Head, flag},
+    sampling::Counts,
+};
 use rustc_hash::FxHashMap;
 
 use super::{
-    Moment,
+    Moment, Spread,
+    grain::Grain,
     ledger::Ledger,
     mapping::Unmapping,
     ranges::Ranges,
@@ -47,6 +51,14 @@ pub struct Account {
     forked_from: Option<u32>,
     /// The program that will be recorded has not started yet: its launcher runs.
     pub(super) is_launcher: bool,
+    /// What it has done, recorded or not.
+    pub(super) counts: Counts,
+    /// Whether blocks can stand for others, which are not recorded.
+    is_sampled: bool,
+    /// Blocks that were recorded.
+    recorded: u64,
+    /// The interval of the newest block.
+    interval: u32,
     pub(super) ledger: Ledger,
     heap: LiveTable,
     resizing: FxHashMap<u32, Resizing>,
@@ -58,12 +70,16 @@ pub struct Account {
 
 impl Account {
     /// A process of which nothing is known yet.
-    pub fn new(key: Key, forked_from: Option<u32>) -> Self {
+    pub fn new(key: Key, forked_from: Option<u32>, is_sampled: bool) -> Self {
         Self {
             key,
             forked_from,
             is_launcher: false,
-            ledger: Ledger::default(),
+            counts: Counts::NONE,
+            is_sampled,
+            recorded: 0,
+            interval: 0,
+            ledger: Ledger::new(if is_sampled { Grain::Fine } else { Grain::Whole }),
             heap: LiveTable::default(),
             resizing: FxHashMap::default(),
             ranges: Ranges::default(),
@@ -74,7 +90,8 @@ impl Account {
 
     /// The child `key` of this process, with a copy of its memory.
     pub fn fork(&self, key: Key, tally: &mut Tally) -> Self {
-        let mut child = Self::new(key, Some(self.key.pid));
+        let mut child = Self::new(key, Some(self.key.pid), self.is_sampled);
+        child.interval = self.interval;
         child.ledger = self.ledger.forked();
         child.ranges = self.ranges.clone();
         child.program_break = self.program_break;
@@ -90,13 +107,15 @@ impl Account {
         child
     }
 
-    /// A block was allocated.
-    pub fn allocate(&mut self, allocation: &Allocation, tally: &mut Tally) {
+    /// A block was allocated. `interval` is what it was chosen by, to stand for others; 0 when all are recorded.
+    pub fn allocate(&mut self, allocation: &Allocation, interval: u32, tally: &mut Tally) {
+        self.recorded += 1;
+        self.interval = interval;
         if tally.live >= tally.max_live {
             tally.refuse(Usage::block(allocation.size));
             return;
         }
-        let entry = self.ledger.entry(Memory::Heap, allocation.stack);
+        let entry = self.ledger.sampled(Memory::Heap, allocation.stack, interval);
         let since = Moment::from_nanoseconds(allocation.head.time);
         self.insert(allocation.address, Block { size: allocation.size, entry, since }, tally);
         self.ledger.allocate(entry, Usage::block(allocation.size));
@@ -107,9 +126,16 @@ impl Account {
         if self.take(address, tally).is_some() || head.flags & flag::NESTED != 0 {
             return; // what a user-named allocator frees beneath it is its own, unless it was handed out
         }
-        if head.flags & flag::NAMED != 0 {
-            tally.unmatched.named_releases += 1;
+        if self.is_sampled || head.flags & flag::NAMED == 0 {
+            self.count_unknown(tally);
         } else {
+            tally.unmatched.named_releases += 1;
+        }
+    }
+
+    /// A release of a block that is not known. With sampling it need not be older: most blocks are not recorded.
+    const fn count_unknown(&self, tally: &mut Tally) {
+        if !self.is_sampled {
             tally.unmatched.older_releases += 1;
         }
     }
@@ -118,7 +144,7 @@ impl Account {
     pub fn begin_resize(&mut self, head: &Head, address: u64, tally: &mut Tally) {
         let block = self.take(address, tally);
         if block.is_none() {
-            tally.unmatched.older_releases += 1;
+            self.count_unknown(tally);
         }
         // What the thread had begun before is over, or its end was lost and counted.
         self.resizing.insert(head.tid, Resizing { address, block });
@@ -145,19 +171,30 @@ impl Account {
     /// What there is to tell, with the memory that is older than `older` nanoseconds at `now` as shown.
     pub fn summary(&self, now: Moment, older: u64, end: Option<End>) -> AccountSummary {
         let shown = (older > 0).then(|| self.older_than(now, older));
-        let stacks = self.ledger.entries().iter().enumerate().map(|(index, entry)| StackSummary {
-            memory: entry.memory,
-            stack: entry.stack,
-            totals: entry.totals,
-            shown: shown.as_ref().map_or(entry.totals.outstanding, |shown| shown[index]),
-        });
-        AccountSummary {
+        let spreads = self.spreads(|since| older == 0 || now.since(since) >= older);
+        let (totals, sums) = self.ledger.totals();
+        let stacks =
+            self.ledger.entries().iter().zip(totals).enumerate().map(|(index, (entry, totals))| StackSummary {
+                memory: entry.memory,
+                stack: entry.stack,
+                totals,
+                shown: shown.as_ref().map_or(totals.outstanding, |shown| shown[index]),
+                spread: spreads.get(index).copied().unwrap_or_default(),
+            });
+        let mut summary = AccountSummary {
             key: self.key,
             forked_from: self.forked_from,
             end,
-            sums: *self.ledger.sums(),
+            sums,
+            counts: self.counts,
+            recorded: self.recorded,
+            spread: self.spread(),
             stacks: stacks.collect(),
+        };
+        if self.is_sampled {
+            summary.join_intervals();
         }
+        summary
     }
 
     /// The account's blocks are not live any more: the process has ended or runs another program.
@@ -169,13 +206,30 @@ impl Account {
     fn older_than(&self, now: Moment, older: u64) -> Vec<Usage> {
         let mut shown = vec![Usage::default(); self.ledger.entries().len()];
         let is_old = |since| now.since(since) >= older;
-        for block in self.heap.blocks().filter(|block| is_old(block.since)) {
-            shown[block.entry as usize] += Usage::block(block.size);
+        let mut add = |entry, bytes| shown[entry as usize] += self.ledger.weigh(entry, Usage::block(bytes));
+        self.heap.blocks().filter(|block| is_old(block.since)).for_each(|block| add(block.entry, block.size));
+        self.ranges.iter().filter(|range| is_old(range.since)).for_each(|range| add(range.entry, range.length()));
+        shown.into_iter().map(|usage| self.ledger.round(usage)).collect()
+    }
+
+    /// How far the estimate of each stack can be off, by its blocks of which `wanted` holds; none without sampling.
+    fn spreads(&self, wanted: impl Fn(Moment) -> bool) -> Vec<Spread> {
+        if !self.is_sampled {
+            return Vec::new();
         }
-        for range in self.ranges.iter().filter(|range| is_old(range.since)) {
-            shown[range.entry as usize] += Usage::block(range.length());
+        let entries = self.ledger.entries();
+        let mut spreads: Vec<Spread> = entries.iter().map(|entry| Spread::of_nothing(entry.interval)).collect();
+        for block in self.heap.blocks().filter(|block| wanted(block.since)) {
+            spreads[block.entry as usize].add(block.size, entries[block.entry as usize].interval);
         }
-        shown
+        spreads
+    }
+
+    /// The same of all blocks together.
+    fn spread(&self) -> Spread {
+        let mut spread = Spread::of_nothing(self.interval);
+        self.spreads(|_| true).into_iter().for_each(|each| spread += each);
+        spread
     }
 
     /// Takes a live block out of the table and the sums.
@@ -188,7 +242,8 @@ impl Account {
 
     fn put_back(&mut self, Resizing { address, block }: Resizing, tally: &mut Tally) {
         let Some(block) = block else {
-            tally.unmatched.older_releases = tally.unmatched.older_releases.saturating_sub(1);
+            let uncounted = u64::from(!self.is_sampled);
+            tally.unmatched.older_releases = tally.unmatched.older_releases.saturating_sub(uncounted);
             return;
         };
         self.insert(address, block, tally);

@@ -2,6 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
+use super::grain::Grain;
 use crate::profile::{ByMemory, Memory, Totals, Usage};
 
 /// One stack's totals.
@@ -11,23 +12,37 @@ pub struct Entry {
     pub memory: Memory,
     /// The stack's id; 0 when it could not be taken.
     pub stack: u64,
-    /// What became of its memory.
-    pub totals: Totals,
+    /// The interval by which its blocks were chosen; 0 when all are recorded.
+    pub interval: u32,
+    /// What became of its memory, in units of the ledger's grain.
+    totals: Totals,
 }
 
 /// All totals of one process. An entry's index is good for as long as the ledger is.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
-    index: FxHashMap<(Memory, u64), u32>,
+    grain: Grain,
+    index: FxHashMap<(Memory, u64, u32), u32>,
     entries: Vec<Entry>,
     sums: ByMemory,
 }
 
 impl Ledger {
+    /// An empty one.
+    #[must_use]
+    pub fn new(grain: Grain) -> Self {
+        Self { grain, ..Self::default() }
+    }
+
     /// The place of a stack's totals.
     pub fn entry(&mut self, memory: Memory, stack: u64) -> u32 {
-        *self.index.entry((memory, stack)).or_insert_with(|| {
-            self.entries.push(Entry { memory, stack, totals: Totals::default() });
+        self.sampled(memory, stack, 0)
+    }
+
+    /// The place of a stack's totals of blocks that were chosen by an interval.
+    pub fn sampled(&mut self, memory: Memory, stack: u64, interval: u32) -> u32 {
+        *self.index.entry((memory, stack, interval)).or_insert_with(|| {
+            self.entries.push(Entry { memory, stack, interval, totals: Totals::default() });
             (self.entries.len() - 1) as u32
         })
     }
@@ -40,6 +55,7 @@ impl Ledger {
 
     /// Memory was allocated.
     pub fn allocate(&mut self, entry: u32, usage: Usage) {
+        let usage = self.weigh(entry, usage);
         self.each(entry, |totals| {
             totals.allocated += usage;
             totals.outstanding += usage;
@@ -49,6 +65,7 @@ impl Ledger {
 
     /// Memory was freed.
     pub fn release(&mut self, entry: u32, usage: Usage) {
+        let usage = self.weigh(entry, usage);
         self.each(entry, |totals| {
             totals.freed += usage;
             totals.outstanding = totals.outstanding - usage;
@@ -57,6 +74,7 @@ impl Ledger {
 
     /// What was taken to be freed was not: the call failed.
     pub fn restore(&mut self, entry: u32, usage: Usage) {
+        let usage = self.weigh(entry, usage);
         self.each(entry, |totals| {
             totals.freed = totals.freed - usage;
             totals.outstanding += usage;
@@ -67,24 +85,64 @@ impl Ledger {
 
     /// A range was cut in two: one more is outstanding.
     pub fn split(&mut self, entry: u32) {
-        self.each(entry, |totals| totals.outstanding.blocks += 1);
+        let one = self.grain.exact(Usage::block(0));
+        self.each(entry, |totals| totals.outstanding += one);
     }
 
     /// Two ranges became one again.
     pub fn join(&mut self, entry: u32) {
-        self.each(entry, |totals| totals.outstanding.blocks -= 1);
+        let one = self.grain.exact(Usage::block(0));
+        self.each(entry, |totals| totals.outstanding = totals.outstanding - one);
     }
 
-    /// The totals of each stack.
+    /// The entries, without their totals.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// The sums.
+    /// The totals of each entry, and the sums of all.
     #[must_use]
-    pub const fn sums(&self) -> &ByMemory {
-        &self.sums
+    pub fn totals(&self) -> (Vec<Totals>, ByMemory) {
+        if self.grain == Grain::Whole {
+            return (self.entries.iter().map(|entry| entry.totals).collect(), self.sums);
+        }
+        let totals: Vec<Totals> = self.entries.iter().map(|entry| self.grain.round_totals(&entry.totals)).collect();
+        // What is rounded by itself would not add up.
+        let mut sums = ByMemory::default();
+        for (entry, totals) in self.entries.iter().zip(&totals) {
+            *sums.of_mut(entry.memory) += *totals;
+            if entry.memory.is_outstanding() {
+                sums.outstanding += *totals;
+            }
+        }
+        let peak = |sum: &mut Totals, fine: &Totals| sum.peak = self.grain.round(fine.peak).max(sum.outstanding);
+        peak(&mut sums.outstanding, &self.sums.outstanding);
+        for memory in Memory::ALL {
+            peak(sums.of_mut(memory), self.sums.of(memory));
+        }
+        (totals, sums)
+    }
+
+    /// What is outstanding, of blocks and anonymous mappings.
+    #[must_use]
+    pub const fn outstanding(&self) -> Usage {
+        self.grain.round(self.sums.outstanding.outstanding)
+    }
+
+    /// What a block or range of an entry stands for, in units of the grain.
+    #[must_use]
+    pub fn weigh(&self, entry: u32, usage: Usage) -> Usage {
+        match self.entries[entry as usize].interval {
+            0 => self.grain.exact(usage),
+            interval => self.grain.weigh(usage.bytes, interval),
+        }
+    }
+
+    /// Bytes and blocks, from units of the grain.
+    #[must_use]
+    pub const fn round(&self, usage: Usage) -> Usage {
+        self.grain.round(usage)
     }
 
     /// The ledger of a forked child: what is outstanding is inherited, and nothing has happened yet.
@@ -124,9 +182,10 @@ mod tests {
         ledger.allocate(one, Usage::block(100));
         ledger.release(one, Usage::block(100));
         ledger.allocate(two, Usage::block(60));
-        assert_eq!(ledger.sums().heap.peak, Usage::block(100));
-        assert_eq!(ledger.sums().heap.outstanding, Usage::block(60));
-        assert_eq!(ledger.entries()[two as usize].totals.peak, Usage::block(60));
+        let (entries, sums) = ledger.totals();
+        assert_eq!(sums.heap.peak, Usage::block(100));
+        assert_eq!(sums.heap.outstanding, Usage::block(60));
+        assert_eq!(entries[two as usize].peak, Usage::block(60));
     }
 
     #[test]
@@ -135,8 +194,8 @@ mod tests {
         let (block, growth) = (ledger.entry(Memory::Heap, 1), ledger.entry(Memory::Allocator, 1));
         ledger.allocate(block, Usage::block(10));
         ledger.allocate(growth, Usage::block(1 << 20));
-        assert_eq!(ledger.sums().outstanding.outstanding, Usage::block(10));
-        assert_eq!(ledger.sums().allocator.outstanding, Usage::block(1 << 20));
+        assert_eq!(ledger.outstanding(), Usage::block(10));
+        assert_eq!(ledger.totals().1.allocator.outstanding, Usage::block(1 << 20));
     }
 
     #[test]
@@ -147,7 +206,7 @@ mod tests {
         ledger.allocate(entry, Usage::block(20));
         ledger.release(entry, Usage::block(10));
         let child = ledger.forked();
-        let totals = child.entries()[entry as usize].totals;
+        let totals = child.totals().0[entry as usize];
         assert_eq!(totals.inherited, Usage::block(20));
         assert_eq!(totals.outstanding, Usage::block(20));
         assert_eq!((totals.allocated, totals.freed), (Usage::default(), Usage::default()));

@@ -5,14 +5,17 @@
 //! through one ring, so no shard ever asks another.
 
 mod account;
+mod grain;
 mod ledger;
 mod mapping;
 mod ranges;
 mod shard;
+mod spread;
 mod summary;
 mod table;
 
 pub use shard::{Limits, Notice, Remains, Shard, Start};
+pub use spread::Spread;
 pub use summary::{AccountSummary, Key, StackSummary, Summary};
 pub use table::{Block, LiveTable};
 

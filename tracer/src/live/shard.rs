@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use heaptide_common::{
     record::{Fork, HELD, Head, Remainder, flag},
+    sampling::Counts,
     unwind::{File, Outcome},
 };
 
@@ -21,6 +22,8 @@ pub struct Limits {
     pub max_live: u64,
     /// Whether forked children are traced.
     pub follow: bool,
+    /// Whether blocks can stand for others, which are not recorded.
+    pub sampled: bool,
 }
 
 /// How the trace of a process begins.
@@ -127,6 +130,8 @@ pub struct Shard {
     accounts: Vec<State>,
     /// The open account of each process.
     open: FxHashMap<u32, usize>,
+    /// The newest account of each process.
+    newest: FxHashMap<u32, usize>,
     /// Processes that share the memory of another until they run a program of their own.
     guests: FxHashMap<u32, u32>,
     generations: FxHashMap<u32, u32>,
@@ -143,6 +148,7 @@ impl Shard {
             older,
             accounts: Vec::new(),
             open: FxHashMap::default(),
+            newest: FxHashMap::default(),
             guests: FxHashMap::default(),
             generations: FxHashMap::default(),
             tally: Tally { max_live: limits.max_live, ..Tally::default() },
@@ -153,7 +159,7 @@ impl Shard {
     /// Opens the account of a process that is traced from now on.
     pub fn begin(&mut self, pid: u32, start: Start) {
         let key = self.next_key(pid);
-        let mut account = Account::new(key, None);
+        let mut account = self.account(key, None);
         account.is_launcher = start == Start::Launched;
         self.push(account);
     }
@@ -162,7 +168,12 @@ impl Shard {
     pub fn apply(&mut self, event: &Event<'_>) -> Option<Notice> {
         self.events += 1;
         match event {
-            Event::Allocation(record) => self.with(&record.head, |account, tally| account.allocate(record, tally)),
+            Event::Allocation(record) => self.with(&record.head, |account, tally| account.allocate(record, 0, tally)),
+            Event::Sampled(record) => {
+                let (block, interval) = (&record.allocation, u32::try_from(record.interval).unwrap_or(u32::MAX));
+                self.with(&block.head, |account, tally| account.allocate(block, interval, tally));
+            }
+            Event::Counted(record) => self.count(record.head.pid, record.counts),
             Event::Release(record) => {
                 self.with(&record.head, |account, tally| account.release(&record.head, record.address, tally));
             }
@@ -212,41 +223,58 @@ impl Shard {
         self.tally.unmatched.undecodable += 1;
     }
 
+    /// Adds what a thread of process `pid` has done, recorded or not. The process may have ended just before.
+    pub fn count(&mut self, pid: u32, counts: Counts) {
+        let pid = *self.guests.get(&pid).unwrap_or(&pid);
+        match self.newest.get(&pid).map(|&index| &mut self.accounts[index]) {
+            Some(State::Open(account)) => account.counts += counts,
+            Some(State::Closed(summary)) => summary.counts += counts,
+            // What is not traced, or not any more, has no account.
+            None => {}
+        }
+    }
+
     /// Outstanding bytes of all processes that run.
     #[must_use]
     pub fn outstanding_bytes(&self) -> u64 {
         let open = self.open.values().map(|&index| &self.accounts[index]);
         open.map(|state| match state {
-            State::Open(account) => account.ledger.sums().outstanding.outstanding.bytes,
+            State::Open(account) => account.ledger.outstanding().bytes,
             State::Closed(_) => 0,
         })
         .fold(0, u64::saturating_add)
     }
 
-    /// What is known at `now`.
+    /// What is known at `now`, with what living threads have done, recorded or not.
     #[must_use]
-    pub fn summary(&self, now: Moment) -> Summary {
+    pub fn summary(&self, now: Moment, counts: &[(u32, Counts)]) -> Summary {
         let accounts = self.accounts.iter().map(|state| match state {
             State::Open(account) => account.summary(now, self.older, None),
             State::Closed(summary) => (**summary).clone(),
         });
-        Summary {
-            accounts: accounts.collect(),
-            unmatched: self.tally.unmatched,
-            refused: self.tally.refused,
-            events: self.events,
+        let mut accounts: Vec<AccountSummary> = accounts.collect();
+        for &(pid, counts) in counts {
+            let pid = self.guests.get(&pid).unwrap_or(&pid);
+            if let Some(&index) = self.newest.get(pid) {
+                accounts[index].counts += counts;
+            }
         }
+        Summary { accounts, unmatched: self.tally.unmatched, refused: self.tally.refused, events: self.events }
     }
 
     /// The last word, at `now`: calls that had not returned have not succeeded.
     #[must_use]
-    pub fn finish(mut self, now: Moment) -> Summary {
+    pub fn finish(mut self, now: Moment, counts: &[(u32, Counts)]) -> Summary {
         for state in &mut self.accounts {
             if let State::Open(account) = state {
                 account.settle(&mut self.tally);
             }
         }
-        self.summary(now)
+        self.summary(now, counts)
+    }
+
+    fn account(&self, key: Key, forked_from: Option<u32>) -> Account {
+        Account::new(key, forked_from, self.limits.sampled)
     }
 
     fn with(&mut self, head: &Head, change: impl FnOnce(&mut Account, &mut Tally)) {
@@ -270,7 +298,7 @@ impl Shard {
         let key = self.next_key(fork.child);
         let child = match self.open.get(&parent).map(|&index| &self.accounts[index]) {
             Some(State::Open(account)) => account.fork(key, &mut self.tally),
-            _ => Account::new(key, Some(parent)),
+            _ => self.account(key, Some(parent)),
         };
         self.add(child, &fork.head);
         Some(Notice::Forked { parent, child: key })
@@ -282,19 +310,19 @@ impl Shard {
                 return None;
             }
             let key = self.next_key(head.pid);
-            self.add(Account::new(key, Some(parent)), head);
+            self.add(self.account(key, Some(parent)), head);
             return Some(Notice::Program(key));
         }
         let index = *self.open.get(&head.pid)?;
         let State::Open(account) = &mut self.accounts[index] else { return None };
         if account.is_launcher {
             account.close(&mut self.tally);
-            **account = Account::new(account.key, None);
+            **account = Account::new(account.key, None, self.limits.sampled);
             return Some(Notice::Program(account.key));
         }
         self.close(index, head, End::Replaced);
         let key = self.next_key(head.pid);
-        self.add(Account::new(key, None), head);
+        self.add(self.account(key, None), head);
         Some(Notice::Program(key))
     }
 
@@ -323,6 +351,7 @@ impl Shard {
 
     fn push(&mut self, account: Account) {
         self.open.insert(account.key.pid, self.accounts.len());
+        self.newest.insert(account.key.pid, self.accounts.len());
         self.accounts.push(State::Open(Box::new(account)));
     }
 

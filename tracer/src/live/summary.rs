@@ -1,7 +1,9 @@
 //! What a shard tells of its accounts: numbers that can be added to those of other shards.
 
+use heaptide_common::sampling::Counts;
 use rustc_hash::FxHashMap;
 
+use super::Spread;
 use crate::profile::{ByMemory, End, Memory, Refused, Totals, Unmatched, Usage};
 
 /// A process, from its start (or exec, or the begin of the trace) to its exec or exit.
@@ -24,12 +26,18 @@ pub struct AccountSummary {
     pub end: Option<End>,
     /// The sums.
     pub sums: ByMemory,
+    /// What it has done, recorded or not; told with sampling alone.
+    pub counts: Counts,
+    /// Blocks that were recorded.
+    pub recorded: u64,
+    /// What is known of the blocks that are outstanding.
+    pub spread: Spread,
     /// The stacks.
     pub stacks: Vec<StackSummary>,
 }
 
 /// One stack of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StackSummary {
     /// The kind of memory.
     pub memory: Memory,
@@ -39,6 +47,8 @@ pub struct StackSummary {
     pub totals: Totals,
     /// What is outstanding and old enough.
     pub shown: Usage,
+    /// What is known of the blocks that are shown.
+    pub spread: Spread,
 }
 
 /// All that a shard knows.
@@ -74,6 +84,9 @@ impl AccountSummary {
         self.forked_from = self.forked_from.or(other.forked_from);
         self.end = self.end.or(other.end);
         self.sums += other.sums;
+        self.counts += other.counts;
+        self.recorded += other.recorded;
+        self.spread += other.spread;
         self.add_stacks(other.stacks);
     }
 
@@ -81,6 +94,11 @@ impl AccountSummary {
     pub fn rename_stacks(&mut self, name: impl Fn(u64) -> u64) {
         let stacks = std::mem::take(&mut self.stacks);
         self.add_stacks(stacks.into_iter().map(|stack| StackSummary { stack: name(stack.stack), ..stack }).collect());
+    }
+
+    /// Makes one of the stacks that are the same and differ by the interval alone.
+    pub fn join_intervals(&mut self) {
+        self.rename_stacks(|id| id);
     }
 
     fn add_stacks(&mut self, stacks: Vec<StackSummary>) {
@@ -91,6 +109,7 @@ impl AccountSummary {
                 let mine = &mut self.stacks[place];
                 mine.totals += stack.totals;
                 mine.shown += stack.shown;
+                mine.spread += stack.spread;
             } else {
                 places.insert((stack.memory, stack.stack), self.stacks.len());
                 self.stacks.push(stack);

@@ -7,21 +7,32 @@ use heaptide_common::{Counter, unwind::Outcome};
 use super::{processes::Processes, tables::TableCounts};
 use crate::{
     kernel::{Counters, Outcomes},
-    live::{AccountSummary, StackSummary, Summary},
-    profile::{Lost, Process, Refused, Stack, Stacks, Unknown, Unmatched, Unwinding},
+    live::{AccountSummary, Spread, StackSummary, Summary},
+    profile::{
+        Estimate, Evidence, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched, Unwinding,
+    },
     stacks::StackStore,
     symbols::{Code, Symbolizer},
 };
 
-/// The processes of a profile, with names for at most `most` stacks of each: those with the most to show.
+/// How much of the processes goes into a profile.
+#[derive(Clone, Copy)]
+pub(super) struct Extent {
+    /// Most stacks of each process: those with the most to show.
+    pub(super) most: usize,
+    /// Whether blocks stand for others, which were not recorded.
+    pub(super) sampled: bool,
+}
+
+/// The processes of a profile, with names for their stacks.
 pub(super) fn processes(
     summary: Summary,
     known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
-    most: usize,
+    extent: Extent,
 ) -> Vec<Process> {
-    summary.accounts.into_iter().map(|account| process(account, known, store, symbolizer, most)).collect()
+    summary.accounts.into_iter().map(|account| process(account, known, store, symbolizer, extent)).collect()
 }
 
 fn process(
@@ -29,7 +40,7 @@ fn process(
     known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
-    most: usize,
+    extent: Extent,
 ) -> Process {
     let processes = known;
     let known = processes.get(account.key);
@@ -39,7 +50,7 @@ fn process(
     account.stacks.sort_by_key(|stack| {
         (Reverse(stack.shown.bytes), Reverse(stack.totals.allocated.bytes), stack.memory, stack.stack)
     });
-    account.stacks.truncate(most);
+    account.stacks.truncate(extent.most);
     let addresses = |stack: &StackSummary| store.get(stack.stack).map_or(&[][..], |stack| stack.frames);
     let in_a_file = |address: &u64| Code::from(&known.mappings).is_in_a_file(*address);
     // A map can have many megabytes, and most processes make no code.
@@ -47,7 +58,7 @@ fn process(
     let perf_maps = if makes_code { processes.perf_maps(account.key) } else { Vec::new() };
     let code = Code { mappings: &known.mappings, perf_maps: &perf_maps };
     symbolizer.prepare(account.stacks.iter().map(|stack| (code, addresses(stack))), true);
-    let stacks = account.stacks.iter().map(|stack| named(stack, code, store, symbolizer)).collect();
+    let stacks = account.stacks.iter().map(|stack| named(stack, code, store, symbolizer, extent)).collect();
     Process {
         pid: account.key.pid,
         generation: account.key.generation,
@@ -56,17 +67,37 @@ fn process(
         end: account.end,
         allocators: known.allocators,
         sums: account.sums,
+        sampled: extent.sampled.then(|| sampled(&account)),
         stacks,
     }
 }
 
-fn named(summary: &StackSummary, code: Code<'_>, store: &StackStore, symbolizer: &mut Symbolizer) -> Stack {
+fn sampled(account: &AccountSummary) -> Sampled {
+    let heap = estimate(account.sums.heap.outstanding.bytes, &account.spread);
+    let outstanding = heap.plus(account.sums.anonymous.outstanding.bytes);
+    Sampled { exact: account.counts.into(), recorded: account.recorded, outstanding }
+}
+
+fn estimate(bytes: u64, spread: &Spread) -> Estimate {
+    let Spread { blocks, bytes: recorded_bytes, variance, step } = *spread;
+    Estimate::of(&Evidence { bytes, recorded: blocks, recorded_bytes, variance, step })
+}
+
+fn named(
+    summary: &StackSummary,
+    code: Code<'_>,
+    store: &StackStore,
+    symbolizer: &mut Symbolizer,
+    extent: Extent,
+) -> Stack {
     let found = store.get(summary.stack);
     let marks = found.map(|stack| stack.marks).unwrap_or_default();
     Stack {
         memory: summary.memory,
         totals: summary.totals,
         shown: summary.shown,
+        estimate: (extent.sampled && summary.memory == Memory::Heap)
+            .then(|| estimate(summary.shown.bytes, &summary.spread)),
         truncated: marks.truncated,
         incomplete: marks.incomplete,
         guessed: marks.guessed,

@@ -22,6 +22,8 @@ pub(super) struct Closing {
     pub(super) from_start: bool,
     pub(super) late: u64,
     pub(super) late_libraries: u64,
+    /// The interval by which blocks are chosen now.
+    pub(super) interval: u32,
     pub(super) sees_guests: bool,
 }
 

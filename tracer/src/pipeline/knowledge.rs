@@ -10,10 +10,17 @@ use nix::sys::resource::{UsageWho, getrusage};
 use procfs::process::Process as ProcProcess;
 use rustc_hash::FxHashMap;
 
-use super::{assemble, closing::Closing, finish::Finished, processes::Processes, session::Config, tables::TableMaker};
+use super::{
+    assemble::{self, Extent},
+    closing::Closing,
+    finish::Finished,
+    processes::Processes,
+    session::Config,
+    tables::TableMaker,
+};
 use crate::{
     live::{Key, Notice, Remains, Summary},
-    profile::{self, Cost, Profile, Unmatched},
+    profile::{self, Cost, Profile, Sampling, Unmatched},
     stacks::{Marks, StackStore},
     symbols::Symbolizer,
 };
@@ -105,7 +112,12 @@ impl Knowledge {
         let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;
-        let processes = assemble::processes(summary, processes, store, symbolizer, most);
+        let sampling = config
+            .kernel
+            .sample
+            .map(|_| Sampling { interval_bytes: u64::from(closing.interval), table_full: counters[Counter::TagsFull] });
+        let processes =
+            assemble::processes(summary, processes, store, symbolizer, Extent { most, sampled: sampling.is_some() });
         Profile {
             schema: profile::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -114,6 +126,7 @@ impl Knowledge {
             older_than_seconds: config.older.as_secs_f64(),
             from_start: closing.from_start,
             stack_method: config.kernel.stacks.into(),
+            sampling,
             processes,
             unknown,
             cost: Cost {

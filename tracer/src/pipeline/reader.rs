@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use heaptide_common::sampling::Counts;
 use nix::{
     errno::Errno,
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
@@ -40,9 +41,12 @@ pub struct Gauge {
     pub outstanding: AtomicU64,
 }
 
+/// What the threads of a process have done, as far as no ring tells of it.
+type LivingCounts = Vec<(u32, Counts)>;
+
 enum Question {
-    Summary(oneshot::Sender<Summary>),
-    Finish,
+    Summary(LivingCounts, oneshot::Sender<Summary>),
+    Finish(LivingCounts),
 }
 
 /// A thread that reads a ring into a shard.
@@ -71,17 +75,18 @@ impl Reader {
         &self.gauge
     }
 
-    /// Asks for what the shard knows; `None` when the thread is gone.
-    pub async fn summary(&self) -> Option<Summary> {
+    /// Asks for what the shard knows, with what living threads have done; `None` when the thread is gone.
+    pub async fn summary(&self, counts: Vec<(u32, Counts)>) -> Option<Summary> {
         let (answer, answered) = oneshot::channel();
-        self.questions.send(Question::Summary(answer)).ok()?;
+        self.questions.send(Question::Summary(counts, answer)).ok()?;
         answered.await.ok()
     }
 
-    /// Has the ring read to its end; gives the shard's last word, or `None` when the thread has panicked.
-    pub fn finish(self) -> Option<Summary> {
+    /// Has the ring read to its end; gives the shard's last word, with what living threads have done, or `None` when the
+    /// thread has panicked.
+    pub fn finish(self, counts: Vec<(u32, Counts)>) -> Option<Summary> {
         // A thread that is gone already has panicked; `join` tells.
-        let _ = self.questions.send(Question::Finish);
+        let _ = self.questions.send(Question::Finish(counts));
         self.thread.join().ok()
     }
 }
@@ -121,20 +126,21 @@ struct Loop {
 
 impl Loop {
     fn run(mut self) -> Summary {
-        loop {
+        let counts = loop {
             let read = self.read();
             match self.asked.try_recv() {
-                Ok(Question::Summary(answer)) => {
+                Ok(Question::Summary(counts, answer)) => {
                     // Whoever asked may have gone.
-                    let _ = answer.send(self.shard.summary(now()));
+                    let _ = answer.send(self.shard.summary(now(), &counts));
                 }
-                Ok(Question::Finish) | Err(mpsc::TryRecvError::Disconnected) => break,
+                Ok(Question::Finish(counts)) => break counts,
+                Err(mpsc::TryRecvError::Disconnected) => break LivingCounts::new(),
                 Err(mpsc::TryRecvError::Empty) if read < BATCH => self.bell.wait(),
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-        }
+        };
         while self.read() > 0 {}
-        self.shard.finish(now())
+        self.shard.finish(now(), &counts)
     }
 
     fn read(&mut self) -> usize {

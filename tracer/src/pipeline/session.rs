@@ -158,6 +158,7 @@ impl Session {
         let limits = Limits {
             max_live: (config.max_live / u64::from(config.kernel.shards)).max(1),
             follow: config.kernel.follow,
+            sampled: config.kernel.sample.is_some(),
         };
         let older = config.older.as_nanos() as u64;
         let (sender, notices) = unbounded_channel();
@@ -376,8 +377,11 @@ impl Session {
     /// A profile of now, with the `most` largest stacks of each process.
     pub async fn interim(&mut self, most: usize) -> Result<Profile, SessionError> {
         let mut summary = Summary::default();
+        // One of them takes them in.
+        let mut counts = self.kernel.counts();
         for reader in &self.readers {
-            summary.merge(reader.summary().await.ok_or(SessionError::ThreadDied)?);
+            let told = reader.summary(std::mem::take(&mut counts)).await;
+            summary.merge(told.ok_or(SessionError::ThreadDied)?);
         }
         self.refresh();
         let mut closing = self.closing()?;
@@ -396,12 +400,13 @@ impl Session {
         self.known.processes.refresh();
         self.close_bill();
         let mut closing = self.closing()?;
+        let mut counts = self.kernel.counts();
         let Self { config, kernel, readers, mut notices, sender, mut known, tables, .. } = self;
         // The target gets its speed back before anything else is done.
         let detaching = kernel.detach_all();
         let mut summary = Summary::default();
         for reader in readers {
-            summary.merge(reader.finish().ok_or(SessionError::ThreadDied)?);
+            summary.merge(reader.finish(std::mem::take(&mut counts)).ok_or(SessionError::ThreadDied)?);
         }
         drop(sender);
         while let Ok(notice) = notices.try_recv() {
@@ -420,6 +425,11 @@ impl Session {
         Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
     }
 
+    /// From now on one block in every `interval` bytes is recorded, on average; 1 or 0: every block.
+    pub fn set_interval(&mut self, interval: u32) -> Result<(), SessionError> {
+        Ok(self.kernel.set_interval(interval)?)
+    }
+
     /// What the kernel part has to tell now.
     fn closing(&self) -> Result<Closing, SessionError> {
         let counters = self.kernel.counters()?;
@@ -436,6 +446,7 @@ impl Session {
             from_start: self.from_start,
             late: self.probed.late,
             late_libraries: self.probed.late_libraries,
+            interval: self.kernel.interval(),
             sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashSet::is_empty),
         })
     }

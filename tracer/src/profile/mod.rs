@@ -3,6 +3,7 @@
 //! Everything that a report prints is in here. Sizes are bytes, times are nanoseconds unless the name says otherwise.
 //! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
 
+mod estimate;
 mod frame;
 mod method;
 mod totals;
@@ -10,6 +11,7 @@ mod unknown;
 
 use serde::Serialize;
 
+pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
 pub use method::StackMethod;
 pub use totals::{ByMemory, Memory, Totals, Usage};
@@ -35,6 +37,9 @@ pub struct Profile {
     pub from_start: bool,
     /// How stacks were taken.
     pub stack_method: StackMethod,
+    /// How blocks were chosen; `None` when all were recorded. Then every sum of blocks is an estimate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<Sampling>,
     /// One entry for each process and each program that it ran, in the order of their beginning.
     pub processes: Vec<Process>,
     /// What the recording cannot tell.
@@ -60,6 +65,9 @@ pub struct Process {
     pub allocators: Vec<Allocator>,
     /// Sums for each kind of memory.
     pub sums: ByMemory,
+    /// What is known exactly, and how far the sums can be off, when not all blocks were recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampled: Option<Sampled>,
     /// Every stack with its totals, largest outstanding first.
     pub stacks: Vec<Stack>,
 }
@@ -94,6 +102,9 @@ pub struct Stack {
     pub totals: Totals,
     /// What is outstanding and old enough to be shown (see [`Profile::older_than_seconds`]).
     pub shown: Usage,
+    /// How far the bytes of `shown` can be off, when not all blocks were recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// Whether the stack was deeper than could be kept.
     pub truncated: bool,
     /// Whether it ends before its outermost frame, for whatever reason.

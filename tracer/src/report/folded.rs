@@ -92,6 +92,7 @@ mod tests {
             memory: Memory::Heap,
             totals: Totals::default(),
             shown,
+            estimate: None,
             truncated: false,
             incomplete: false,
             guessed: false,
@@ -101,7 +102,7 @@ mod tests {
 
     fn process(name: &str, stacks: Vec<Stack>) -> Process {
         let (name, sums, allocators) = (name.to_owned(), ByMemory::default(), Vec::new());
-        Process { pid: 7, generation: 0, name, forked_from: None, end: None, allocators, sums, stacks }
+        Process { pid: 7, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
     }
 
     fn folded(processes: Vec<Process>) -> String {
@@ -113,6 +114,7 @@ mod tests {
             older_than_seconds: 0.0,
             from_start: true,
             stack_method: crate::profile::StackMethod::Cfi,
+            sampling: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

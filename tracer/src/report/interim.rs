@@ -30,7 +30,12 @@ fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTi
     let sums = profile.processes.iter().map(|process| process.sums.outstanding.outstanding);
     let all = sums.fold(Usage::default(), |sum, usage| sum + usage);
     let (bytes, blocks) = (human_and_exact(all.bytes), count(all.blocks, "allocation"));
-    let doubt = if profile.unknown.is_exact() { "" } else { ", not exact" };
+    let doubt = match (profile.sampling, profile.unknown.is_exact()) {
+        (None, true) => "",
+        (None, false) => ", not exact",
+        (Some(_), true) => ", estimated",
+        (Some(_), false) => ", estimated, and events are missing",
+    };
     page.line(format_args!("    {bytes} in {blocks} outstanding in all{doubt}"))
 }
 
@@ -53,6 +58,7 @@ mod tests {
             memory: Memory::Heap,
             totals: Totals::default(),
             shown: Usage::block(bytes),
+            estimate: None,
             truncated: false,
             incomplete: false,
             guessed: false,
@@ -62,7 +68,7 @@ mod tests {
         sums.outstanding.outstanding = blocks.iter().fold(Usage::default(), |sum, &bytes| sum + Usage::block(bytes));
         let stacks = blocks.iter().map(stack).collect();
         let (allocators, name) = (Vec::new(), "worker".to_owned());
-        Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, stacks }
+        Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
     }
 
     fn written(processes: Vec<Process>, top: usize) -> String {
@@ -74,6 +80,7 @@ mod tests {
             older_than_seconds: 0.0,
             from_start: false,
             stack_method: crate::profile::StackMethod::Cfi,
+            sampling: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::io;
 
 use super::page::Page;
-use crate::profile::{Frame, Memory, Process, Source, Stack};
+use super::words::{count, human};
+use crate::profile::{Estimate, Frame, Memory, Process, Source, Stack};
 
 /// The stacks of a process that hold memory of the wanted kinds, largest first.
 pub(super) fn ranked(process: &Process, wanted: impl Fn(Memory) -> bool) -> Vec<&Stack> {
@@ -24,7 +25,8 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
     // Plural even for one: memleak's readers match these very words.
     let (bytes, blocks) = (stack.shown.bytes, stack.shown.blocks);
     let kind = kind(stack.memory);
-    page.line(format_args!("{indent}{bytes} bytes in {blocks} allocations from stack{kind}{note}"))?;
+    let estimate = stack.estimate.as_ref().map(estimated).unwrap_or_default();
+    page.line(format_args!("{indent}{bytes} bytes in {blocks} allocations from stack{kind}{note}{estimate}"))?;
     let mut index = 0;
     for frame in &stack.frames {
         let module = frame.module.as_ref().map(|module| format!(" [{}]", unbracketed(module))).unwrap_or_default();
@@ -53,6 +55,12 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
         page.line(format_args!("{indent}     (outer callers are missing)"))?;
     }
     Ok(())
+}
+
+/// ` (estimated from 7 blocks; 95 % sure: 1.4 MiB to 7.4 MiB)`.
+fn estimated(Estimate { recorded, low_bytes, high_bytes }: &Estimate) -> String {
+    let (blocks, low, high) = (count(*recorded, "block"), human(*low_bytes), human(*high_bytes));
+    format!(" (estimated from {blocks}; 95 % sure: {low} to {high})")
 }
 
 /// How a frame without a name is called: `[libfoo.so+0x1f3a]`, or `[unknown]`.

@@ -4,7 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, human};
-use crate::profile::{ByMemory, Totals, Usage};
+use crate::profile::{ByMemory, Sampled, Totals, Usage};
 
 /// What to show beyond what is not zero, and what is known of the peak.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +13,8 @@ pub(super) struct Shape {
     pub(super) thread_stacks: bool,
     /// Whether peaks are upper bounds.
     pub(super) peak_is_bound: bool,
+    /// What is known when sums of blocks are estimates.
+    pub(super) sampled: Option<Sampled>,
 }
 
 struct Row {
@@ -35,21 +37,36 @@ pub(super) fn write(page: &mut Page<'_>, sums: &ByMemory, shape: Shape) -> io::R
 
 fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
     let ByMemory { outstanding, heap, anonymous, file, thread_stack, allocator } = sums;
+    let named = Names::of(shape);
     let is_used = |totals: &Totals| *totals != Totals::default();
-    let mut rows = vec![allocations("outstanding", outstanding.outstanding)];
+    let mut all = named.allocations(named.outstanding, outstanding.outstanding);
+    if let Some(sampled) = shape.sampled {
+        let (low, high) = (human(sampled.outstanding.low_bytes), human(sampled.outstanding.high_bytes));
+        all.blocks = format!("{}; 95 % sure: {low} to {high}", all.blocks);
+    }
+    let mut rows = vec![all];
     if is_used(anonymous) {
-        rows.push(allocations("  on the heap", heap.outstanding));
+        rows.push(named.allocations(named.heap, heap.outstanding));
         rows.push(mappings("  mapped itself", anonymous.outstanding, ""));
     }
     // The two peaks may have been at different times.
     let Usage { bytes, blocks } = outstanding.peak;
-    let label = if shape.peak_is_bound { "peak at most" } else { "peak" };
-    rows.push(Row { label, bytes, blocks: format!("; at most {} at once", count(blocks, "allocation")) });
+    let about = named.about;
+    rows.push(Row {
+        label: named.peak,
+        bytes,
+        blocks: format!("; at most {about}{} at once", count(blocks, "allocation")),
+    });
     if outstanding.inherited != Usage::default() {
-        rows.push(allocations("inherited", outstanding.inherited));
+        rows.push(named.allocations(named.inherited, outstanding.inherited));
     }
-    rows.push(allocations("allocated", outstanding.allocated));
-    rows.push(allocations("freed", outstanding.freed));
+    rows.push(named.allocations(named.allocated, outstanding.allocated));
+    rows.push(named.allocations(named.freed, outstanding.freed));
+    if let Some(Sampled { exact, .. }) = shape.sampled {
+        let (allocations, releases) = (count(exact.allocations, "allocation"), count(exact.releases, "release"));
+        let blocks = format!(" in {allocations} on the heap, and {releases}");
+        rows.push(Row { label: "counted exactly", bytes: exact.allocated_bytes, blocks });
+    }
     if is_used(allocator) {
         let note = ", taken from the kernel to hold the heap: not added";
         rows.push(mappings("allocator itself", allocator.outstanding, note));
@@ -63,8 +80,45 @@ fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
     rows
 }
 
-fn allocations(label: &'static str, usage: Usage) -> Row {
-    Row { label, bytes: usage.bytes, blocks: format!(" in {}", count(usage.blocks, "allocation")) }
+/// What sums are called: estimates are named as such.
+struct Names {
+    outstanding: &'static str,
+    heap: &'static str,
+    peak: &'static str,
+    inherited: &'static str,
+    allocated: &'static str,
+    freed: &'static str,
+    about: &'static str,
+}
+
+impl Names {
+    const fn of(shape: Shape) -> Self {
+        if shape.sampled.is_some() {
+            return Self {
+                outstanding: "outstanding est.",
+                heap: "  on heap, est.",
+                peak: "peak, estimated",
+                inherited: "inherited est.",
+                allocated: "allocated est.",
+                freed: "freed, estimated",
+                about: "about ",
+            };
+        }
+        Self {
+            outstanding: "outstanding",
+            heap: "  on the heap",
+            peak: if shape.peak_is_bound { "peak at most" } else { "peak" },
+            inherited: "inherited",
+            allocated: "allocated",
+            freed: "freed",
+            about: "",
+        }
+    }
+
+    fn allocations(&self, label: &'static str, usage: Usage) -> Row {
+        let blocks = format!(" in {}{}", self.about, count(usage.blocks, "allocation"));
+        Row { label, bytes: usage.bytes, blocks }
+    }
 }
 
 fn mappings(label: &'static str, usage: Usage, note: &str) -> Row {

@@ -6,9 +6,9 @@ use std::io;
 use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
-use super::words::{count, duration, human_and_exact};
+use super::words::{count, duration, human, human_and_exact};
 use super::{stack, trust, wholeness};
-use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Usage};
+use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Sampled, Sampling, Usage};
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,8 @@ impl TextOptions {
         }
     }
 
-    const fn shape(self, peak_is_bound: bool) -> Shape {
-        Shape { files: self.show_files, thread_stacks: self.show_thread_stacks, peak_is_bound }
+    const fn shape(self, peak_is_bound: bool, sampled: Option<Sampled>) -> Shape {
+        Shape { files: self.show_files, thread_stacks: self.show_thread_stacks, peak_is_bound, sampled }
     }
 }
 
@@ -50,20 +50,23 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
     if profile.processes.len() > 1 {
         let mut sums = ByMemory::default();
         profile.processes.iter().for_each(|process| sums += process.sums);
+        let sampled = profile.processes.iter().filter_map(|process| process.sampled).reduce(Sampled::and);
         page.blank()?;
         page.line(format_args!("All {} together", count(profile.processes.len() as u64, "program")))?;
+        write_estimated(page, profile, sampled)?;
         // Peaks of different times, added.
-        sums::write(page, &sums, options.shape(true))?;
+        sums::write(page, &sums, options.shape(true, sampled))?;
     }
     for process in &profile.processes {
         page.blank()?;
         page.line(format_args!("{}", title(process)))?;
         write_allocators(page, &process.allocators)?;
-        sums::write(page, &process.sums, options.shape(peak_is_bound))?;
+        write_estimated(page, profile, process.sampled)?;
+        sums::write(page, &process.sums, options.shape(peak_is_bound, process.sampled))?;
         write_stacks(page, profile, process, *options)?;
     }
     page.blank()?;
-    trust::write(page, &profile.unknown)?;
+    trust::write(page, &profile.unknown, profile.sampling)?;
     wholeness::write(page, profile.stack_method, &profile.unknown.unwinding)?;
     page.blank()?;
     trust::write_cost(page, &profile.cost)
@@ -93,6 +96,20 @@ fn write_allocators(page: &mut Page<'_>, allocators: &[Allocator]) -> io::Result
         page.line(format_args!("  no allocator was found: only mapped memory is known"))?;
     }
     Ok(())
+}
+
+/// Says that what follows is estimated, and from what.
+fn write_estimated(page: &mut Page<'_>, profile: &Profile, sampled: Option<Sampled>) -> io::Result<()> {
+    let (Some(Sampling { interval_bytes, .. }), Some(Sampled { exact, recorded, .. })) = (profile.sampling, sampled)
+    else {
+        return Ok(());
+    };
+    let blocks = count(recorded, "recorded block");
+    let share = match exact.allocations.checked_div(recorded) {
+        Some(every) => format!(", 1 in about {}", every.max(1)),
+        None => String::new(),
+    };
+    page.line(format_args!("  estimated from {blocks}{share}: sampled at {}", human(interval_bytes)))
 }
 
 fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, duration, human};
-use crate::profile::{Cost, Unknown};
+use crate::profile::{Cost, Sampling, Unknown};
 
 /// A count that is not zero matters: how many of what, and what it means.
 struct Line {
@@ -19,14 +19,24 @@ const fn line(number: u64, noun: &'static str, meaning: &'static str) -> Line {
 }
 
 /// Writes what is missing from the numbers, or that nothing is, and what else is not known.
-pub(super) fn write(page: &mut Page<'_>, unknown: &Unknown) -> io::Result<()> {
-    if unknown.is_exact() {
-        page.line(format_args!("Exact: no event is missing from these numbers."))?;
-    } else {
-        page.line(format_args!("Not exact: something is missing from these numbers."))?;
-        write_lines(page, &missing(unknown))?;
-    }
-    let beside: Vec<Line> = beside(unknown).into_iter().filter(|line| line.number > 0).collect();
+pub(super) fn write(page: &mut Page<'_>, unknown: &Unknown, sampling: Option<Sampling>) -> io::Result<()> {
+    let verdict = match (sampling, unknown.is_exact()) {
+        (None, true) => "Exact: no event is missing from these numbers.",
+        (None, false) => "Not exact: something is missing from these numbers.",
+        (Some(_), true) => {
+            "Estimated: blocks were sampled (--sample). No event of a recorded block is missing. Mappings are exact."
+        }
+        (Some(_), false) => "Estimated: blocks were sampled (--sample). And something is missing from the estimates.",
+    };
+    page.line(format_args!("{verdict}"))?;
+    write_lines(page, &missing(unknown))?;
+    let sampled = line(
+        sampling.map_or(0, |sampling| sampling.table_full),
+        "recorded block",
+        "not marked as such, the table of them was full: harmless, but releases of others cost more then.",
+    );
+    let beside = beside(unknown).into_iter().chain([sampled]);
+    let beside: Vec<Line> = beside.filter(|line| line.number > 0).collect();
     if !beside.is_empty() {
         page.line(format_args!("Not in these numbers, or not known of them:"))?;
         write_lines(page, &beside)?;
@@ -161,7 +171,7 @@ mod tests {
 
     fn written(unknown: &Unknown) -> String {
         let mut out = Vec::new();
-        write(&mut Page::new(&mut out), unknown).unwrap();
+        write(&mut Page::new(&mut out), unknown, None).unwrap();
         String::from_utf8(out).unwrap()
     }
 

@@ -2,7 +2,8 @@
 
 use heaptide_common::{
     record::{
-        Allocation, Break, Fork, Head, Kind, Map, Release, Remainder, Remap, Resize, Stack, Unmap, UnmapEnd, Wanted,
+        Allocation, Break, Counted, Fork, Head, Kind, Map, Release, Remainder, Remap, Resize, Sampled, Stack, Unmap,
+        UnmapEnd, Wanted,
     },
     stack::MAX_FRAMES,
 };
@@ -14,6 +15,10 @@ use zerocopy::FromBytes;
 pub enum Event<'a> {
     /// A block was allocated.
     Allocation(Allocation),
+    /// A block was allocated that stands for others, too.
+    Sampled(Sampled),
+    /// A thread has ended.
+    Counted(Counted),
     /// A block is being freed.
     Release(Release),
     /// A block is being resized.
@@ -96,6 +101,8 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Undecodable> {
     let kind = Kind::from_number(head.kind).ok_or(Undecodable::UnknownKind(head.kind))?;
     Ok(match kind {
         Kind::Allocation => Event::Allocation(read(bytes)?.0),
+        Kind::Sampled => Event::Sampled(read(bytes)?.0),
+        Kind::Counted => Event::Counted(read(bytes)?.0),
         Kind::Release => Event::Release(read(bytes)?.0),
         Kind::ResizeBegin => Event::ResizeBegin(read(bytes)?.0),
         Kind::ResizeEnd => Event::ResizeEnd(read(bytes)?.0),

@@ -140,6 +140,7 @@ fn config(recording: &Recording) -> Config {
             max_size: recording.sizes.max,
             rows: rows::for_recording(recording),
             stacks: recording.stacks,
+            sample: recording.sample,
             empty: recording.empty_programs,
             log_level: log_level(),
         },
