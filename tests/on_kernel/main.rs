@@ -17,6 +17,7 @@ mod names;
 mod process;
 mod replaced;
 mod robust;
+mod sampling;
 mod sigkill;
 mod stop;
 mod truth;

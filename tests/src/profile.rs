@@ -34,6 +34,42 @@ pub struct Process {
     pub sums: BTreeMap<String, Totals>,
     /// Stacks.
     pub stacks: Vec<Stack>,
+    /// What is known exactly, when its sums are estimates.
+    #[serde(default)]
+    pub sampled: Option<Sampled>,
+}
+
+/// What is known of a process whose sums are estimates.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub struct Sampled {
+    /// What was counted.
+    pub exact: Exact,
+    /// Blocks that were recorded.
+    pub recorded: u64,
+    /// What is outstanding.
+    pub outstanding: Estimate,
+}
+
+/// Calls of allocators.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub struct Exact {
+    /// Allocations.
+    pub allocations: u64,
+    /// Their bytes.
+    pub allocated_bytes: u64,
+    /// Releases.
+    pub releases: u64,
+}
+
+/// How far an estimate can be off.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+pub struct Estimate {
+    /// Recorded blocks that it was made from.
+    pub recorded: u64,
+    /// Fewest bytes.
+    pub low_bytes: u64,
+    /// Most bytes.
+    pub high_bytes: u64,
 }
 
 /// An allocator that was traced.
@@ -62,6 +98,9 @@ pub struct Stack {
     /// What is outstanding and old enough to be shown.
     #[serde(default)]
     pub shown: Usage,
+    /// How far that can be off, when it is an estimate.
+    #[serde(default)]
+    pub estimate: Option<Estimate>,
     /// Frames, leaf first.
     pub frames: Vec<Frame>,
 }
@@ -198,6 +237,7 @@ mod tests {
             memory: memory.to_owned(),
             totals: Totals { allocated: usage, outstanding: usage, ..Totals::default() },
             shown: usage,
+            estimate: None,
             frames: functions.iter().map(named).collect(),
         }
     }
@@ -211,6 +251,7 @@ mod tests {
             allocators: Vec::new(),
             sums: BTreeMap::new(),
             stacks,
+            sampled: None,
         }
     }
 

@@ -67,7 +67,7 @@ static void start_another_program(void) {
 
 int main(int argc, char **argv) {
     truth_begin(argc, argv);
-    for (size_t i = 0; i < INHERITED; i++) blocks[i] = inherited_block(10 + i);
+    for (size_t i = 0; i < INHERITED; i++) blocks[i] = inherited_block(100 + i);
     void *pages = inherited_pages();
     pid_t pid = fork();
     truth_require(pid >= 0, "fork failed");
