@@ -14,6 +14,7 @@ mod pair;
 mod paper;
 mod recording;
 mod rows;
+mod sampled;
 mod stacks;
 mod tables;
 
@@ -50,6 +51,7 @@ enum Name {
     Churn1,
     Churn2,
     Pair,
+    Sampled,
     Live,
     Report,
     Depth,
@@ -93,6 +95,7 @@ impl Name {
             Self::Churn1 => "churn1",
             Self::Churn2 => "churn2",
             Self::Pair => "pair",
+            Self::Sampled => "sampled",
             Self::Live => "live",
             Self::Report => "report",
             Self::Depth => "depth",
@@ -108,6 +111,7 @@ impl Name {
             Self::Churn1 => "malloc and free at full speed on one thread".to_owned(),
             Self::Churn2 => "malloc and free at full speed on two threads".to_owned(),
             Self::Pair => "a pair of malloc and free, beside programs that do nothing".to_owned(),
+            Self::Sampled => format!("churn1 with --sample {}", sampled::INTERVAL),
             Self::Live => format!("{} million live blocks", live_blocks(quick) / 1_000_000),
             Self::Report => format!("text, folded and JSON reports of {} distinct stacks", stacks::COUNT),
             Self::Depth => "malloc and free at 4, 16, 60 and 200 frames, by CFI and by bpf_get_stack".to_owned(),
@@ -123,6 +127,7 @@ impl Name {
             Self::Churn1 => rows::churn(&heaptide, 1, phases(quick)),
             Self::Churn2 => rows::churn(&heaptide, 2, phases(quick)),
             Self::Pair => pair::measure(&heaptide, phases(quick)),
+            Self::Sampled => sampled::measure(&heaptide, phases(quick)),
             Self::Live => rows::live(&heaptide, live_blocks(quick)),
             Self::Report => rows::report(&heaptide, &workspace.demo().with_file_name("bench")),
             Self::Depth => depth::measure(&heaptide, quick),
