@@ -67,8 +67,9 @@ pub struct Settings {
     pub tag_mask: u32,
     /// Blocks whose addresses differ in so many last bits alone belong to the same bucket of it.
     pub tag_shift: u32,
-    /// 0.
-    pub unused: u32,
+    /// A reader is woken at every n-th record of a CPU, and this is n - 1, a power of two less one. It looks by itself every
+    /// few milliseconds: to be woken is for rings that would fill before that.
+    pub wakeup_mask: u32,
 }
 
 /// How stacks are taken.

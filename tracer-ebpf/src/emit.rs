@@ -11,12 +11,8 @@ use heaptide_common::{
 
 use crate::{
     count::{add, count},
-    maps::{MAX_SHARDS, RINGS},
+    maps::{MAX_SHARDS, RINGS, SETTINGS},
 };
-
-/// A reader is woken at every n-th record of a CPU; it looks by itself every few milliseconds. Waking it for each record
-/// would cost the target more than the record does.
-const RECORDS_PER_WAKEUP: u64 = 256;
 
 /// The ring for records that concern a whole address space (mappings), which must stay in order among themselves.
 pub const MAPPING_SHARD: u32 = 0;
@@ -119,5 +115,6 @@ pub fn send_stack(shard: u32, record: *const FullStack, frames: usize) -> bool {
 #[inline(always)]
 pub fn wakeup() -> u64 {
     let before = add(Counter::Sent, 1);
-    u64::from(if before % RECORDS_PER_WAKEUP == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+    let mask = SETTINGS.get(0).map_or(0, |settings| settings.wakeup_mask);
+    u64::from(if before & u64::from(mask) == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
 }

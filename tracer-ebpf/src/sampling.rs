@@ -29,7 +29,7 @@ pub struct Sample {
     /// The interval by which they were drawn.
     pub interval: u64,
     /// The family of the thread's process; 0 when it is not known, and no release may be dismissed.
-    family: u64,
+    pub family: u64,
     /// 1 while a block is resized whose end was told.
     pub resizing: u64,
 }
@@ -102,11 +102,11 @@ pub fn tells(thread: &Thread, address: u64, settings: &Settings) -> bool {
 
 /// Marks a block that will be told of as recorded.
 #[inline(always)]
-pub fn mark(thread: &Thread, address: u64, settings: &Settings) {
+pub fn mark(family: u64, address: u64, settings: &Settings) {
     if settings.samples == 0 {
         return;
     }
-    let tag = tag(thread.sample.family, address);
+    let tag = tag(family, address);
     let Some(bucket) = bucket(tag, settings) else { return };
     let mut index = 0;
     while index < SLOTS {
@@ -154,7 +154,7 @@ pub fn unmark(thread: &Thread, address: u64, settings: &Settings) {
     }
     if members(family) > 1 {
         // A child has come in between, and may have recorded a block of its own at the same address already.
-        mark(thread, address, settings);
+        mark(family, address, settings);
     }
 }
 

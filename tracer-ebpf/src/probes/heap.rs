@@ -116,7 +116,7 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         thread.counts.releases += u64::from(succeeded);
         if thread.sample.resizing != 0 {
             if !succeeded {
-                sampling::mark(thread, call.old, settings);
+                sampling::mark(thread.sample.family, call.old, settings);
             }
             let flags = if succeeded { flag::SUCCEEDED } else { 0 };
             let record = Resize { head: task.timeless_head(Kind::ResizeEnd, flags), address: call.old };
@@ -135,6 +135,11 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
         return None;
     }
     let shard = shard_of(address, settings.shards);
+    // Copied now: while the thread is still needed, the verifier follows the walk for each map that it can be in.
+    // SAFETY: the fields are initialised and aligned.
+    let (family, interval) = unsafe {
+        ((&raw const thread.sample.family).read_volatile(), (&raw const thread.sample.interval).read_volatile())
+    };
     let returned = Return::new(settings, task, registers, thread);
     let stack = returned.stack(shard);
     let kind = if settings.samples == 0 { Kind::Allocation } else { Kind::Sampled };
@@ -142,8 +147,8 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
     if settings.samples == 0 {
         send(shard, allocation, Counter::LostAllocation);
     } else {
-        sampling::mark(thread, address, settings);
-        send(shard, Sampled { allocation, interval: thread.sample.interval }, Counter::LostAllocation);
+        sampling::mark(family, address, settings);
+        send(shard, Sampled { allocation, interval }, Counter::LostAllocation);
     }
     Some(())
 }

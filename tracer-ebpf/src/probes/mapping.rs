@@ -121,7 +121,7 @@ pub fn sbrk_return(ctx: RetProbeContext) -> u32 {
         && !failed(before)
         && call.length != 0
     {
-        send_break(&hit, call, before, before.wrapping_add(call.length));
+        send_break(&hit, &call, before, before.wrapping_add(call.length));
     }
     0
 }
@@ -132,7 +132,7 @@ pub fn brk_return(ctx: RetProbeContext) -> u32 {
     if let Some((hit, call, status)) = returned(&ctx)
         && status as u32 == 0
     {
-        send_break(&hit, call, 0, call.length);
+        send_break(&hit, &call, 0, call.length);
     }
     0
 }
@@ -161,7 +161,7 @@ fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
 
 /// The outermost mapping call that has returned, and what it returned.
 #[inline(always)]
-fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, &'static MappingCall, u64)> {
+fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, MappingCall, u64)> {
     let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
@@ -174,7 +174,10 @@ fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, &'static MappingCall, 
     match thread.mapping.place.end(registers.rsp) {
         Returned::Outermost => {
             let hit = Return::new(settings, task, registers, thread);
-            Some((hit, &thread.mapping, registers.rax))
+            // Copied now: while the thread is still needed, the verifier follows the walk for each map that it can be in.
+            // SAFETY: the field is initialised and aligned.
+            let call = unsafe { (&raw const thread.mapping).read_volatile() };
+            Some((hit, call, registers.rax))
         }
         Returned::Nested => None,
         Returned::Unseen => {

@@ -151,7 +151,7 @@ impl Kernel {
             interval: sampling::whole(options.sample.unwrap_or(0)),
             tag_mask: sizes.buckets - 1,
             tag_shift: sizes.shift,
-            unused: 0,
+            wakeup_mask: ring::wakeup_mask(options),
         };
         let attached = HashMap::new();
         let mut kernel = Self {

@@ -41,12 +41,35 @@ impl AsFd for Ring {
     }
 }
 
+/// A ring is to be read before it is fuller than one part in so many.
+const FULL_BEFORE_WAKEUP: u64 = 4;
+
+/// Bytes of a record, with what the ring adds.
+const RECORD: u64 = 64;
+
+/// Records of a CPU, a power of two, after which the reader is woken at the latest and at the earliest.
+const WAKEUPS: std::ops::RangeInclusive<u64> = 16..=16_384;
+
+/// See [`heaptide_common::Settings::wakeup_mask`]. To wake a reader more often than its ring needs would cost the target
+/// three times: the wakeup, the processor, and the memory that both then write at the same time.
+pub(super) fn wakeup_mask(options: &Options) -> u32 {
+    let cpus = aya::util::nr_cpus().unwrap_or(1) as u64;
+    let records = ring_bytes(options) / RECORD / FULL_BEFORE_WAKEUP / cpus;
+    let every = records.clamp(*WAKEUPS.start(), *WAKEUPS.end());
+    ((1 << every.ilog2()) - 1) as u32
+}
+
+/// Bytes of each ring.
+fn ring_bytes(options: &Options) -> u64 {
+    let share = options.ring_bytes / u64::from(options.shards);
+    share.clamp(SMALLEST, LARGEST).next_power_of_two()
+}
+
 /// Makes the rings, and tells the kernel part of them.
 pub(super) fn make(bpf: &mut Ebpf, options: &Options) -> Result<Vec<Ring>, LoadError> {
     let map = bpf.map_mut("RINGS").ok_or(LoadError::Incomplete { part: "RINGS".to_owned() })?;
     let mut rings = ArrayOfMaps::<_, MapData>::try_from(map)?;
-    let share = options.ring_bytes / u64::from(options.shards);
-    let bytes = share.clamp(SMALLEST, LARGEST).next_power_of_two();
+    let bytes = ring_bytes(options);
     (0..options.shards)
         .map(|index| {
             let definition = aya_obj::Map::new_from_params(BPF_MAP_TYPE_RINGBUF as u32, 0, 0, bytes as u32, 0);
