@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use heaptide_tests::heaptide::{self, Recording, Report};
 use heaptide_tests::profile::{Process, Totals};
+use heaptide_tests::program::Stream;
 use heaptide_tests::truth::{self, Account};
 use heaptide_tests::workload::Workload;
 use heaptide_tests::{build, compare};
@@ -98,6 +99,21 @@ fn blocks_of_an_allocator_on_top_of_another_are_counted_once() -> Result<()> {
 #[test]
 fn blocks_of_an_allocator_on_top_of_another_are_counted_once_with_four_rings() -> Result<()> {
     layers(&["--allocator", &format!("layers={LAYERS}"), "--shards", "4"])
+}
+
+#[test]
+fn an_allocator_in_a_library_that_is_loaded_later_is_traced() -> Result<()> {
+    let mut workload = Workload::start("layers", &["late", &path_of("layers_library")?])?;
+    let mut recording = Recording::attach(&[workload.pid()], &["--allocator", &format!("layers={LAYERS}")])?;
+    workload.go()?;
+    workload.hear("loaded")?;
+    let heaptide = recording.program();
+    heaptide.hear(Stream::Err, "line that it is attached", |line| line.contains(" probes in layers_library"))?;
+    workload.tell("go on")?;
+    let accounts = workload.done()?;
+    let report = recording.stop()?;
+    compare::same("layers, loaded later", &accounts, &report.profile)?;
+    is_named(&report, 11, "layers")
 }
 
 #[test]

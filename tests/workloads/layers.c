@@ -189,8 +189,15 @@ static void *work_and_stay(void *unused) {
 }
 
 int main(int argc, char **argv) {
-    load(argv[argc - 1]);
+    // With the argument `late` the library is loaded while it runs; heaptide is given the time to see it.
+    int is_late = truth_told(argc, argv, "late");
+    if (!is_late) load(argv[argc - 1]);
     truth_begin(argc, argv);
+    if (is_late) {
+        load(argv[argc - 1]);
+        truth_say("loaded\n");
+        truth_listen();
+    }
     pthread_barrier_init(&worked, NULL, 3);
     pthread_t threads[2];
     for (int i = 0; i < 2; i++) truth_require(pthread_create(&threads[i], NULL, work_and_stay, NULL) == 0, "no thread");

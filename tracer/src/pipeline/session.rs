@@ -73,7 +73,7 @@ pub struct Attached {
     pub pid: u32,
     /// Probes by file (without directories).
     pub files: Vec<(String, Probes)>,
-    /// Named allocators of which nothing was found, each with the files that it should be in.
+    /// At a target's begin: named allocators of which nothing was found, each with the files that it should be in.
     pub missing: Vec<(String, String)>,
 }
 
@@ -186,7 +186,7 @@ impl Session {
         let found = self.discover(pid)?;
         let key = self.begin(pid, Start::Attached)?;
         self.tables.want_all(&self.known.processes.get(key).mappings);
-        self.attach_found(key, &found)
+        Ok(Attached { missing: self.missing(&found), ..self.attach_found(key, &found)? })
     }
 
     /// Prepares to record process `pid`, which is about to run a program with these allocators. With `private` files,
@@ -210,7 +210,7 @@ impl Session {
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
         if private {
-            let mut attached = self.nothing_attached(pid, found);
+            let mut attached = Attached { pid, files: Vec::new(), missing: self.missing(found) };
             for found in found {
                 self.probed.everywhere.extend(file_id(found));
                 let probes = self.kernel.attach(found, &self.planner.sites(found), Scope::Everyone)?;
@@ -218,7 +218,7 @@ impl Session {
             }
             return Ok(attached);
         }
-        self.attach_found(key, found)
+        Ok(Attached { missing: self.missing(found), ..self.attach_found(key, found)? })
     }
 
     /// Begins to record: at one instant for all probes.
@@ -461,14 +461,14 @@ impl Session {
         Ok(key)
     }
 
-    fn nothing_attached(&self, pid: u32, found: &[Found]) -> Attached {
+    /// The named allocators of which nothing was found, each with its files.
+    fn missing(&self, found: &[Found]) -> Vec<(String, String)> {
         let missing = self.config.named.missing(found);
-        let missing = missing.map(|allocator| (allocator.name.to_string(), allocator.files_text()));
-        Attached { pid, files: Vec::new(), missing: missing.collect() }
+        missing.map(|allocator| (allocator.name.to_string(), allocator.files_text())).collect()
     }
 
     fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
-        let mut attached = self.nothing_attached(key.pid, found);
+        let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
         for found in found {
             self.known.processes.traced(key, found);
             let Some(id) = file_id(found) else { continue };
@@ -539,10 +539,8 @@ impl Session {
         let key = self.known.processes.current(pid)?;
         let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
         match attached {
-            Ok(mut attached) => {
+            Ok(attached) => {
                 self.probed.wanted.remove(&pid);
-                // Not each of a command's children runs what its user has named.
-                attached.missing.clear();
                 if attached.files.is_empty() {
                     return None; // its probes were in before it began
                 }
