@@ -3,6 +3,7 @@
 
 mod allocators;
 mod completeness;
+mod cost;
 mod debug_information;
 mod equality;
 mod errors;

@@ -14,6 +14,9 @@ pub struct Profile {
     pub processes: Vec<Process>,
     /// What the recording cannot tell: group, name, number.
     pub unknown: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What the recording cost: name, number.
+    #[serde(default)]
+    pub cost: BTreeMap<String, Option<f64>>,
 }
 
 /// A process.

@@ -96,6 +96,7 @@ fn profile(processes: Vec<Process>) -> Profile {
             bpf_seconds: Some(0.25),
             bpf_measured_share: 0.1,
             cpu_seconds: 1.5,
+            target_cpu_seconds: 25.0,
             memory_bytes: 34 << 20,
             rings: 1,
         },
@@ -127,6 +128,7 @@ fn several_processes() -> Profile {
 fn empty() -> Profile {
     let mut profile = profile(vec![process(1, "idle", Vec::new())]);
     profile.cost.bpf_seconds = None;
+    profile.cost.target_cpu_seconds = 0.0;
     profile
 }
 

@@ -112,6 +112,7 @@ impl Knowledge {
         let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;
+        let target_cpu_seconds = processes.cpu.total().as_secs_f64();
         let sampling = config
             .kernel
             .sample
@@ -135,6 +136,7 @@ impl Knowledge {
                 bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
                 bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
                 cpu_seconds: cpu_seconds(),
+                target_cpu_seconds,
                 memory_bytes: peak_memory(),
                 rings: config.kernel.shards,
             },

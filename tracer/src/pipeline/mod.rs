@@ -6,6 +6,7 @@
 
 mod assemble;
 mod closing;
+mod cpu;
 mod finish;
 mod knowledge;
 mod perf_maps;

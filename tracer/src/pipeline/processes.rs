@@ -6,7 +6,7 @@ use heaptide_common::unwind::File;
 use procfs::process::Process as ProcProcess;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::perf_maps::PerfMaps;
+use super::{cpu::CpuTimes, perf_maps::PerfMaps};
 use crate::{
     allocator::Found,
     kernel::{Launched, Mapped},
@@ -55,6 +55,8 @@ pub struct Processes {
     /// Which of them each account is.
     image_of: FxHashMap<Key, usize>,
     perf_maps: PerfMaps,
+    /// CPU time that they use.
+    pub(super) cpu: CpuTimes,
 }
 
 impl Processes {
@@ -68,6 +70,7 @@ impl Processes {
     /// A process is traced from now on.
     pub fn begin(&mut self, key: Key) {
         self.add(key, Known::default());
+        self.cpu.begin(key.pid);
         self.perf_maps.begin(key);
         self.image_of.insert(key, 0);
         self.refresh_one(key);
@@ -79,6 +82,7 @@ impl Processes {
         let parent = self.current.get(&parent).copied();
         let inherited = parent.map(|key| self.get(key)).unwrap_or_default();
         self.add(child, inherited);
+        self.cpu.forked(child.pid);
         match parent {
             Some(parent) => self.perf_maps.forked(parent, child),
             None => self.perf_maps.begin(child),
@@ -102,6 +106,7 @@ impl Processes {
 
     /// A process has ended; what is known of it stays.
     pub fn exited(&mut self, pid: u32) {
+        self.cpu.end(pid);
         if let Some(key) = self.current.remove(&pid) {
             self.perf_maps.end(key);
         }
@@ -199,6 +204,7 @@ impl Processes {
 
     fn refresh_one(&mut self, key: Key) {
         self.perf_maps.look(key);
+        self.cpu.look(key.pid);
         if self.launched.is_some() {
             return; // the log tells everything, and in order
         }

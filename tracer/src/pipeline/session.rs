@@ -231,6 +231,7 @@ impl Session {
             self.readers.push(reader);
         }
         self.began = (Instant::now(), SystemTime::now());
+        self.known.processes.cpu.restart();
         self.bill.open_window();
         Ok(self.kernel.start()?)
     }

@@ -187,6 +187,9 @@ pub struct Cost {
     pub bpf_measured_share: f64,
     /// CPU time of heaptide itself.
     pub cpu_seconds: f64,
+    /// CPU time of the traced processes since they were traced, traps and probes included; of one that has ended, as far
+    /// as it was seen.
+    pub target_cpu_seconds: f64,
     /// Largest resident memory of heaptide itself, in bytes.
     pub memory_bytes: u64,
     /// Rings that events went through. With more than one, peaks are upper bounds.

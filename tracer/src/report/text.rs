@@ -69,7 +69,7 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
     trust::write(page, &profile.unknown, profile.sampling)?;
     wholeness::write(page, profile.stack_method, &profile.unknown.unwinding)?;
     page.blank()?;
-    trust::write_cost(page, &profile.cost)
+    trust::write_cost(page, &profile.cost, profile.seconds)
 }
 
 fn write_head(page: &mut Page<'_>, profile: &Profile) -> io::Result<()> {

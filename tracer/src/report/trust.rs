@@ -149,20 +149,45 @@ fn beside(unknown: &Unknown) -> Vec<Line> {
     ]
 }
 
-/// Writes what the recording cost the machine.
-pub(super) fn write_cost(page: &mut Page<'_>, cost: &Cost) -> io::Result<()> {
+/// Writes what a recording of `seconds` cost the machine.
+pub(super) fn write_cost(page: &mut Page<'_>, cost: &Cost, seconds: f64) -> io::Result<()> {
     let (hits, events) = (count(cost.hits, "probe hit"), count(cost.events, "event"));
-    page.line(format_args!("Cost: {hits}, {events} received."))?;
+    let rate = if seconds > 0.0 { format!(" ({:.0} a second)", float(cost.hits) / seconds) } else { String::new() };
+    page.line(format_args!("Cost: {hits}{rate}, {events} received."))?;
+    let share = |seconds| share(seconds, cost.target_cpu_seconds);
     match cost.bpf_seconds {
-        Some(seconds) if cost.bpf_measured_share < 0.995 => {
-            let (time, share) = (duration(seconds), cost.bpf_measured_share * 100.0);
-            page.line(format_args!("  {time} in the probes' programs, estimated from {share:.0} % of the recording"))?;
+        Some(seconds) => {
+            let (time, measured, share) = (duration(seconds), cost.bpf_measured_share, share(seconds));
+            let how = if measured < 0.995 {
+                format!(", estimated from {:.0} % of the recording", measured * 100.0)
+            } else {
+                String::new()
+            };
+            page.line(format_args!("  {time} in the probes' programs{how}{share}"))?;
         }
-        Some(seconds) => page.line(format_args!("  {} in the probes' programs", duration(seconds)))?,
         None => page.line(format_args!("  time in the probes' programs not known: the kernel does not say"))?,
     }
     let (time, memory) = (duration(cost.cpu_seconds), human(cost.memory_bytes));
-    page.line(format_args!("  {time} of CPU time and {memory} of memory for heaptide itself"))
+    let own = share(cost.cpu_seconds);
+    page.line(format_args!("  {time} of CPU time and {memory} of memory for heaptide itself{own}"))?;
+    if cost.target_cpu_seconds > 0.0 {
+        let time = duration(cost.target_cpu_seconds);
+        page.line(format_args!("  {time} of CPU time for what was recorded, with the probes and their traps"))?;
+    }
+    Ok(())
+}
+
+/// `: 1.3 % of the target's CPU time`; nothing where that is not known.
+fn share(seconds: f64, target: f64) -> String {
+    if target <= 0.0 {
+        return String::new();
+    }
+    format!(": {:.1} % of the target's CPU time", seconds / target * 100.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate for the eye")]
+const fn float(count: u64) -> f64 {
+    count as f64
 }
 
 #[cfg(test)]
