@@ -70,6 +70,8 @@ pub struct Place {
     nested: u32,
     /// Calls nested in it by a jump, which return together with it.
     jumps: u32,
+    /// Where it returns to, when an exception may leave it instead; else 0.
+    returns_to: u64,
 }
 
 /// A call of `free` that was the thread's first call of the allocator. The C library sets itself up for a thread in it,
@@ -98,7 +100,7 @@ pub struct Thread {
     pub space: u64,
     pub first_free: FirstFree,
     /// 0. To the end of a cache line.
-    unused: [u64; 10],
+    unused: [u64; 8],
 }
 
 const _: () = assert!(size_of::<Thread>() == size_of::<ThreadCounts>());
@@ -115,12 +117,17 @@ pub enum Returned {
 }
 
 impl Place {
-    const NONE: Self = Self { sp: 0, nested: 0, jumps: 0 };
+    const NONE: Self = Self { sp: 0, nested: 0, jumps: 0, returns_to: 0 };
 
     /// Whether a function that is being entered at `sp` was called from within this call.
     #[inline(always)]
     fn holds(&mut self, sp: u64, most: u32) -> bool {
         if self.sp == 0 {
+            return false;
+        }
+        if self.returns_to != 0 && self.was_thrown_out_of(sp) {
+            // It has failed, so nothing is missing.
+            self.sp = 0;
             return false;
         }
         if sp > self.sp || self.nested >= most {
@@ -144,8 +151,23 @@ impl Place {
             self.jumps += u32::from(sp == self.sp);
             return false;
         }
-        *self = Self { sp, nested: 0, jumps: 0 };
+        *self = Self { sp, nested: 0, jumps: 0, returns_to: 0 };
         true
+    }
+
+    /// Whether an exception has left this call, now that a function is entered at `sp`: the stack has shrunk past its
+    /// return address, or something else is there. What is entered at the same place follows it, or was jumped to; the
+    /// jump's return is this call's as well.
+    #[inline(always)]
+    fn was_thrown_out_of(&self, sp: u64) -> bool {
+        // SAFETY: the helper checks the address.
+        sp >= self.sp || unsafe { bpf_probe_read_user(self.sp as *const u64) } != Ok(self.returns_to)
+    }
+
+    /// Whether this is a call that an exception may leave, and that returns to `address`.
+    #[inline(always)]
+    pub const fn returns_to(&self, address: u64) -> bool {
+        self.returns_to == address && address != 0
     }
 
     /// What has returned, now that the stack pointer is `sp`; the outermost call is over then.
@@ -190,6 +212,17 @@ impl HeapCall {
     pub fn begin(&mut self, sp: u64) -> bool {
         self.place.begin_unless(sp, self.most_nested())
     }
+
+    /// Begins a call at `sp` that an exception may leave; `false` when it is nested.
+    #[inline(always)]
+    pub fn begin_throwing(&mut self, sp: u64) -> bool {
+        let begins = self.begin(sp);
+        if begins {
+            // SAFETY: the helper checks the address.
+            self.place.returns_to = unsafe { bpf_probe_read_user(sp as *const u64) }.unwrap_or(1);
+        }
+        begins
+    }
 }
 
 impl FirstFree {
@@ -222,7 +255,7 @@ impl Thread {
         heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
         mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
         space: 0,
-        unused: [0; 10],
+        unused: [0; 8],
     };
 
     /// The thread's calls, when it has made any.

@@ -30,6 +30,10 @@ pub struct Return<'a> {
     pub settings: &'static Settings,
     pub task: Task,
     pub registers: &'a pt_regs,
+    /// Where it returns to.
+    pub pc: u64,
+    /// The stack pointer after it.
+    pub sp: u64,
     /// The thread's address space: see [`Thread::space`].
     pub space: u64,
     /// When, in nanoseconds of the monotonic clock.
@@ -39,7 +43,8 @@ pub struct Return<'a> {
 impl<'a> Return<'a> {
     #[inline(always)]
     pub fn new(settings: &'static Settings, task: Task, registers: &'a pt_regs, thread: &Thread) -> Self {
-        Self { settings, task, registers, space: thread.space, time: now() }
+        let (pc, sp) = (registers.rip, registers.rsp);
+        Self { settings, task, registers, pc, sp, space: thread.space, time: now() }
     }
 
     /// The head of a record of it.
@@ -61,8 +66,8 @@ impl<'a> Return<'a> {
         // SAFETY: the buffer is ours.
         let id = unsafe {
             let (walk, record) = (&raw mut (*scratch).walk, &raw mut (*scratch).record);
-            (*walk).pc = self.registers.rip;
-            (*walk).sp = self.registers.rsp;
+            (*walk).pc = self.pc;
+            (*walk).sp = self.sp;
             (*walk).bp = self.registers.rbp;
             (*walk).after_call = 1;
             let epoch = (&raw const self.settings.epoch).read_volatile();
@@ -71,7 +76,7 @@ impl<'a> Return<'a> {
             if self.settings.stacks == StackMethod::Cfi as u32 {
                 unwind::walk(walk, record, self.task.pid());
             } else {
-                unwind::by_frame_pointers(walk, record, self.registers, self.task.pid());
+                unwind::by_frame_pointers(walk, record, self.registers, self.pc, self.task.pid());
             }
             self.send(walk, record, shard)
         };

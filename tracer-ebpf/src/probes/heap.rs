@@ -10,7 +10,6 @@ use aya_ebpf::{
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use aya_log_ebpf::debug;
 use heaptide_common::{
     Counter, Settings,
     record::{Allocation, Kind, Release, Resize, Sampled, flag},
@@ -30,14 +29,36 @@ use crate::{
 /// Any function that allocates or resizes; the cookie says where its arguments are.
 #[uprobe]
 pub fn heap_call(ctx: ProbeContext) -> u32 {
-    heap_called(&ctx);
+    heap_called(&ctx, false);
     0
 }
 
 /// The return of any function that allocates or resizes.
 #[uretprobe]
 pub fn heap_return(ctx: RetProbeContext) -> u32 {
-    heap_returned(&ctx);
+    // SAFETY: the context of a uretprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    heap_returned(registers, registers.rsp, registers.rip, false);
+    0
+}
+
+/// Any function that allocates, and that an exception may leave. No return probe may be on such a function: it puts an
+/// address of its own in the place of the return address, where the exception would find no way on, and end the program.
+#[uprobe]
+pub fn heap_call_throwing(ctx: ProbeContext) -> u32 {
+    heap_called(&ctx, true);
+    0
+}
+
+/// The instruction by which such a function returns.
+#[uprobe]
+pub fn heap_ret(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
+    // SAFETY: the helper checks the address.
+    if let Ok(returns_to) = unsafe { bpf_probe_read_user(registers.rsp as *const u64) } {
+        heap_returned(registers, registers.rsp + size_of::<u64>() as u64, returns_to, true);
+    }
     0
 }
 
@@ -57,14 +78,15 @@ pub fn heap_release(ctx: ProbeContext) -> u32 {
 }
 
 #[inline(always)]
-fn heap_called(ctx: &ProbeContext) -> Option<()> {
+fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
     let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
     let thread = Thread::of(task, settings)?;
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    if !thread.heap.begin(registers.rsp) {
+    let begins = if throws { thread.heap.begin_throwing(registers.rsp) } else { thread.heap.begin(registers.rsp) };
+    if !begins {
         return None;
     }
     // SAFETY: the context is the one that this program was given.
@@ -86,22 +108,23 @@ fn heap_called(ctx: &ProbeContext) -> Option<()> {
 }
 
 #[inline(always)]
-fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
+fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<()> {
     let settings = running()?;
     count(Counter::Hits);
     let task = Task::current();
-    // SAFETY: the context of a uretprobe is the registers of the task.
-    let registers = unsafe { &*ctx.regs };
     let Some(thread) = Thread::known(task.tid()) else {
         count(Counter::ReturnWithoutCall);
         return None;
     };
-    match thread.heap.place.end(registers.rsp) {
+    // Other functions may share the instruction.
+    if throws && !thread.heap.place.returns_to(pc) {
+        return None;
+    }
+    match thread.heap.place.end(sp) {
         Returned::Outermost => {}
         Returned::Nested => return None,
         Returned::Unseen => {
             count(Counter::ReturnWithoutCall);
-            debug!(ctx, "thread {}: a heap function returned whose call was not seen", task.tid());
             return None;
         }
     }
@@ -140,7 +163,7 @@ fn heap_returned(ctx: &RetProbeContext) -> Option<()> {
     let (family, interval) = unsafe {
         ((&raw const thread.sample.family).read_volatile(), (&raw const thread.sample.interval).read_volatile())
     };
-    let returned = Return::new(settings, task, registers, thread);
+    let returned = Return { sp, pc, ..Return::new(settings, task, registers, thread) };
     let stack = returned.stack(shard);
     let kind = if settings.samples == 0 { Kind::Allocation } else { Kind::Sampled };
     let allocation = Allocation { head: returned.head(kind, 0), address, size: call.size, stack };

@@ -14,9 +14,9 @@ use crate::verify::mask;
 /// Takes as many frames as the kernel finds.
 ///
 /// # Safety
-/// `walk` and `record` point to memory that no one else uses; `registers` is the program's context.
+/// `walk` and `record` point to memory that no one else uses; `registers` is the program's context, of which `pc` is the caller's address.
 #[inline(always)]
-pub unsafe fn walk(walk: *mut Walk, record: *mut FullStack, registers: &pt_regs, pid: u32) {
+pub unsafe fn walk(walk: *mut Walk, record: *mut FullStack, registers: &pt_regs, pc: u64, pid: u32) {
     const BYTES: u32 = MAX_FRAMES as u32 * 8;
     // SAFETY: the caller vouches for the pointers; the helper writes no more than the frames have room for.
     unsafe {
@@ -29,7 +29,9 @@ pub unsafe fn walk(walk: *mut Walk, record: *mut FullStack, registers: &pt_regs,
             if index >= count {
                 break;
             }
-            (*walk).pc = frames.add(mask::<{ MAX_FRAMES as u64 - 1 }>(index) as usize).read();
+            let frame = frames.add(mask::<{ MAX_FRAMES as u64 - 1 }>(index) as usize).read();
+            // The first is where the program is: about to return, or there already.
+            (*walk).pc = if index == 0 { pc } else { frame };
             take_frame(walk, record);
         }
     }

@@ -9,7 +9,9 @@ use iced_x86::{Code as Opcode, Decoder, DecoderOptions, FlowControl, Instruction
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::elf::Elf;
+use super::family::Kind;
 use super::functions::meaning;
+use super::symbol_table::SymbolTable;
 
 /// Bytes of code that are read at once.
 const PIECE: usize = 128;
@@ -17,6 +19,9 @@ const PIECE: usize = 128;
 const MOST_INSTRUCTIONS: u32 = 4096;
 /// How deep calls are followed. In programs that were not optimized, Rust's functions go through five others.
 const MOST_DEPTH: u32 = 8;
+
+/// Most instructions by which one function returns.
+const MOST_RETURNS: usize = 64;
 
 /// Functions that do not return: a way that ends there hands out nothing.
 const ENDINGS: [&str; 10] = [
@@ -44,6 +49,7 @@ pub(super) enum Target {
 /// The code of a file.
 pub(super) struct Calls<'a> {
     elf: &'a Elf<'a>,
+    tables: &'a [SymbolTable],
     imports: FxHashMap<u64, Arc<str>>,
 }
 
@@ -57,13 +63,12 @@ struct Search<'a> {
 
 impl<'a> Calls<'a> {
     /// The code of a file, and the names behind which it calls others.
-    pub(super) fn read(elf: &'a Elf<'a>) -> Self {
-        let is_wanted = |name: &str| ENDINGS.contains(&name) || meaning(name).is_some();
-        let imports = elf.imports(is_wanted).unwrap_or_else(|error| {
+    pub(super) fn read(elf: &'a Elf<'a>, tables: &'a [SymbolTable]) -> Self {
+        let imports = elf.imports(|_| true).unwrap_or_else(|error| {
             log::debug!("whom its code calls is not known: {error}");
             Vec::new()
         });
-        Self { elf, imports: imports.into_iter().collect() }
+        Self { elf, tables, imports: imports.into_iter().collect() }
     }
 
     /// Where the function at `address` jumps to at once, with everything as it was given.
@@ -78,6 +83,48 @@ impl<'a> Calls<'a> {
     pub(super) fn always_calls(&self, begin: u64, end: u64, is_known: &dyn Fn(&Target) -> bool) -> bool {
         let mut search = Search { is_known, budget: MOST_INSTRUCTIONS, seen: FxHashSet::default(), found: false };
         self.every_way(begin, end, MOST_DEPTH, &mut search) && search.found
+    }
+
+    /// The instructions by which the function at `begin`, which ends before `end`, returns, also out of code that it jumps
+    /// to. `None` when a way out of it is not understood.
+    pub(super) fn returns(&self, begin: u64, end: u64) -> Option<Vec<u64>> {
+        let (mut ways, mut seen, mut budget) = (vec![begin], FxHashSet::default(), MOST_INSTRUCTIONS);
+        let mut returns = Vec::new();
+        while let Some(mut address) = ways.pop() {
+            while seen.insert(address) && (address != end || address == begin) {
+                budget = budget.checked_sub(1)?;
+                let bytes = self.bytes(address)?;
+                let instruction = decode(&bytes, address).next().filter(|instruction| !instruction.is_invalid())?;
+                let target = self.unconditional(&instruction);
+                let ends = matches!(&target, Some(Target::Named(name)) if ENDINGS.contains(&&**name));
+                address = instruction.next_ip();
+                match instruction.flow_control() {
+                    FlowControl::Next => {}
+                    FlowControl::Call | FlowControl::IndirectCall if !ends => {}
+                    FlowControl::ConditionalBranch => ways.push(instruction.near_branch_target()),
+                    FlowControl::Return => {
+                        returns.push(instruction.ip());
+                        break;
+                    }
+                    FlowControl::Exception | FlowControl::Interrupt => break,
+                    _ if ends => break,
+                    FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => match target? {
+                        Target::Here(other) => address = other,
+                        // The return of another function that is probed is this one's as well.
+                        Target::Named(name) if is_allocating(&name) => break,
+                        Target::Named(name) => address = self.defined(&name)?,
+                    },
+                    _ => return None,
+                }
+            }
+        }
+        (returns.len() <= MOST_RETURNS).then_some(returns)
+    }
+
+    /// Where the file itself defines a function that it calls by name.
+    fn defined(&self, name: &str) -> Option<u64> {
+        let mut symbols = self.tables.iter().flat_map(|table| table.symbols(|other| other == name));
+        symbols.find(|symbol| symbol.is_function).map(|symbol| symbol.address)
     }
 
     fn every_way(&self, begin: u64, end: u64, depth: u32, search: &mut Search<'_>) -> bool {
@@ -189,6 +236,10 @@ impl<'a> Calls<'a> {
         // Other machines' code is not understood: nothing is proven there.
         if cfg!(target_arch = "x86_64") { self.elf.code_bytes(address, PIECE) } else { None }
     }
+}
+
+fn is_allocating(name: &str) -> bool {
+    meaning(name).is_some_and(|meaning| meaning.role.kind() == Some(Kind::Allocates))
 }
 
 /// What an instruction does to the way through a function.

@@ -29,6 +29,9 @@ pub struct Found {
     pub named: Option<Arc<str>>,
     /// The functions, each offset once, in the order of the family's table.
     pub functions: Vec<FoundFunction>,
+    /// Functions that an exception may leave: where they begin, and the instructions by which they return, in bytes from
+    /// the begin of the file. No return probe may be on them.
+    pub throwing: Vec<(u64, Vec<u64>)>,
     /// Keeps [`Found::path_to_attach`] valid.
     pub(super) _file: Arc<File>,
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::calls::{Calls, Target};
 use super::elf::{Elf, ElfError};
 use super::family::{Family, Kind, LOADER_MARKER, Role, is_marker};
-use super::functions::{Meaning, Origin, meaning};
+use super::functions::{Meaning, Origin, may_throw, meaning};
 use super::symbol_table::{Symbol, SymbolTable, next_begins};
 use super::{Found, FoundFunction};
 use crate::process::target::printable;
@@ -49,12 +49,22 @@ pub(super) fn examine(file: File, path: &Path) -> Result<Examined, ElfError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let c_family = if defines(LOADER_MARKER) { None } else { Some(Family::of(defines, &name)) };
     let mut candidates = candidates(&elf, &symbols);
+    if candidates.is_empty() {
+        return Ok(Examined::default());
+    }
     limit_room(&tables, &mut candidates);
-    leave_out_detours(&elf, &mut candidates);
+    let calls = Calls::read(&elf, &tables);
+    leave_out_detours(&calls, &mut candidates);
+    let throwing = leave_by_exceptions(&elf, &calls, path, &mut candidates);
     candidates.sort_by_key(|candidate| candidate.meaning.rank);
     let groups = by_family(candidates, c_family);
     let file = Arc::new(file);
-    let found = groups.into_iter().map(|(family, functions)| Found::new(&file, path, family, functions));
+    let found = groups.into_iter().map(|(family, functions)| {
+        let mut found = Found::new(&file, path, family, functions);
+        let is_its = |(begin, _): &&(u64, Vec<u64>)| found.functions.iter().any(|f| f.file_offset == *begin);
+        found.throwing = throwing.iter().filter(is_its).cloned().collect();
+        found
+    });
     Ok(Examined { found: found.collect(), is_go: false })
 }
 
@@ -141,12 +151,8 @@ fn limit_room(tables: &[SymbolTable], candidates: &mut [Candidate]) {
 }
 
 /// Takes out the functions that only lead to others.
-fn leave_out_detours(elf: &Elf<'_>, candidates: &mut Vec<Candidate>) {
-    if candidates.is_empty() {
-        return;
-    }
-    let calls = Calls::read(elf);
-    join_jumps(&calls, candidates);
+fn leave_out_detours(calls: &Calls<'_>, candidates: &mut Vec<Candidate>) {
+    join_jumps(calls, candidates);
     let kinds: FxHashMap<u64, Kind> =
         candidates.iter().filter_map(|c| Some((c.symbol.address, c.meaning.role.kind()?))).collect();
     candidates.retain(|candidate| {
@@ -161,10 +167,45 @@ fn leave_out_detours(elf: &Elf<'_>, candidates: &mut Vec<Candidate>) {
                 meaning(name).and_then(|other| other.role.kind()) == Some(kind) && **name != *candidate.symbol.name
             }
         };
-        let function = &candidate.function;
-        let length = if function.size == 0 { function.room.min(LONGEST_FUNCTION) } else { function.size };
-        !calls.always_calls(own, own.saturating_add(length), &is_known)
+        !calls.always_calls(own, own.saturating_add(length(&candidate.function)), &is_known)
     });
+}
+
+/// The functions that an exception may leave, and where they return. Takes out those of which that is not known.
+fn leave_by_exceptions(
+    elf: &Elf<'_>,
+    calls: &Calls<'_>,
+    path: &Path,
+    candidates: &mut Vec<Candidate>,
+) -> Vec<(u64, Vec<u64>)> {
+    let mut throwing = Vec::new();
+    candidates.retain(|candidate| {
+        let function = &candidate.function;
+        if !function.names().any(may_throw) {
+            return true;
+        }
+        let address = candidate.symbol.address;
+        let returns = calls.returns(address, address.saturating_add(length(function)));
+        let offsets = returns.and_then(|returns| {
+            returns.into_iter().map(|address| Some(elf.code_at(address)?.0)).collect::<Option<Vec<_>>>()
+        });
+        let Some(offsets) = offsets else {
+            log::warn!(
+                "{}: {} is not traced: an exception may leave it, and where it returns is not known",
+                display(path),
+                printable(&function.name)
+            );
+            return false;
+        };
+        throwing.push((function.file_offset, offsets));
+        true
+    });
+    throwing
+}
+
+/// How far a function's own code goes.
+fn length(function: &FoundFunction) -> u64 {
+    if function.size == 0 { function.room.min(LONGEST_FUNCTION) } else { function.size }
 }
 
 /// Functions that begin with a jump to another one, with everything as it was given, are that one under another name.
@@ -263,6 +304,7 @@ impl Found {
             family,
             named: None,
             functions,
+            throwing: Vec::new(),
             _file: Arc::clone(file),
         }
     }

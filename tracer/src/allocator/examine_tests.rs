@@ -96,6 +96,25 @@ fn mimalloc_s_detours_are_one_function_with_what_they_lead_to() {
 }
 
 #[test]
+fn functions_that_may_throw_are_told_with_all_the_places_where_they_return() {
+    for (library, operator) in [
+        ("libjemalloc.so.2", "_Znwm"),
+        ("libtcmalloc_minimal.so.4", "_Znwm"),
+        ("libtcmalloc_minimal.so.4", "_ZnwmSt11align_val_t"),
+        ("libmimalloc.so.2.0", "_Znwm"),
+    ] {
+        let found = in_library(library);
+        let begin = named(&found, operator).file_offset;
+        let bytes = fs::read(&found.path_to_attach).unwrap();
+        let (_, returns) = found.throwing.iter().find(|(at, _)| *at == begin).unwrap();
+        assert!(!returns.is_empty(), "{operator} in {library}");
+        assert!(returns.iter().all(|&at| bytes[at as usize] == 0xc3), "{operator} in {library}: {returns:x?}");
+        let malloc = named(&found, "malloc").file_offset;
+        assert!(!found.throwing.iter().any(|(at, _)| *at == malloc), "malloc does not throw");
+    }
+}
+
+#[test]
 fn operators_that_call_malloc_are_no_allocator() {
     let output = Command::new("g++").arg("-print-file-name=libstdc++.so.6").output().unwrap();
     let path = PathBuf::from(String::from_utf8(output.stdout).unwrap().trim());

@@ -57,6 +57,28 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
     })
 }
 
+/// Functions that throw an exception when they fail, or may do so as they were built.
+const THROWING: [&str; 13] = [
+    "_Znwm",
+    "_Znam",
+    "_ZnwmSt11align_val_t",
+    "_ZnamSt11align_val_t",
+    "tc_new",
+    "tc_newarray",
+    "tc_new_aligned",
+    "tc_newarray_aligned",
+    "mi_new",
+    "mi_new_aligned",
+    "mi_new_n",
+    "mi_heap_alloc_new",
+    "mi_heap_alloc_new_n",
+];
+
+/// Whether an exception may leave a function called `name`.
+pub(super) fn may_throw(name: &str) -> bool {
+    THROWING.contains(&name)
+}
+
 /// What allocators put before the names of the C library's interface and of their own, longest first.
 const PREFIXES: [(&str, Family); 4] = [
     ("_rjem_je_", Family::Jemalloc),
@@ -218,7 +240,7 @@ const TCMALLOC: &[(&str, Role)] = &[
     ("tc_deletearray_aligned_nothrow", Release),
 ];
 
-/// `mi_cfree` is left out: it calls `mi_free`, or does nothing. So are those that copy texts: the size of what they hand
+/// `mi_new_realloc` and `mi_new_reallocn` are left out: they call `mi_realloc`. `mi_cfree` is left out: it calls `mi_free`, or does nothing. So are those that copy texts: the size of what they hand
 /// out is none of their arguments.
 const MIMALLOC: &[(&str, Role)] = &[
     ("mi_malloc", gives(0)),
@@ -277,8 +299,6 @@ const MIMALLOC: &[(&str, Role)] = &[
     ("mi_new_aligned", gives(0)),
     ("mi_new_aligned_nothrow", gives(0)),
     ("mi_new_n", gives_many(0, 1)),
-    ("mi_new_realloc", resizes(0, 1)),
-    ("mi_new_reallocn", resizes_many(0, 1, 2)),
     ("mi_heap_alloc_new", gives(1)),
     ("mi_heap_alloc_new_n", gives_many(1, 2)),
     ("mi_free", Release),

@@ -56,12 +56,17 @@ pub(super) struct Probe<'a> {
     /// The function.
     pub(super) function: &'a FoundFunction,
     site: &'a Site,
+    /// Where, when that is not its site: in bytes from the begin of the file.
+    at: Option<u64>,
 }
 
 impl Probe<'_> {
     /// Where, in bytes from the begin of the file.
     pub(super) const fn file_offset(self) -> u64 {
-        self.site.file_offset(self.function)
+        match self.at {
+            Some(offset) => offset,
+            None => self.site.file_offset(self.function),
+        }
     }
 
     /// What its program is told.
@@ -129,12 +134,24 @@ pub(super) fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<(
 /// must not be followed. Those that the target hits most often come first, since in this order they go out again.
 fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static str, Vec<Probe<'a>>)> {
     let mut programs: Vec<(&'static str, Vec<Probe<'a>>)> = Vec::new();
+    let mut add = |program: &'static str, probe: Probe<'a>| match programs.iter_mut().find(|(name, _)| *name == program)
+    {
+        // Functions can share the code by which they return.
+        Some((_, probes)) if probes.iter().any(|known| known.file_offset() == probe.file_offset()) => {}
+        Some((_, probes)) => probes.push(probe),
+        None => programs.push((program, vec![probe])),
+    };
     for probe in in_order(found, sites) {
-        for &program in programs_of(probe.function.role) {
-            match programs.iter_mut().find(|(name, _)| *name == program) {
-                Some((_, probes)) => probes.push(probe),
-                None => programs.push((program, vec![probe])),
+        let throwing = found.throwing.iter().find(|(begin, _)| *begin == probe.function.file_offset);
+        if let Some((_, returns)) = throwing {
+            for &at in returns {
+                add("heap_ret", Probe { at: Some(at), ..probe });
             }
+            add("heap_call_throwing", probe);
+            continue;
+        }
+        for &program in programs_of(probe.function.role) {
+            add(program, probe);
         }
     }
     programs
@@ -143,7 +160,7 @@ fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static 
 /// Releases first, then as they are listed, `malloc` first.
 fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> impl Iterator<Item = Probe<'a>> {
     let probes = found.functions.iter().zip(sites);
-    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()? }));
+    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None }));
     let (releases, others): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.function.role == Role::Release);
     releases.into_iter().chain(others)
 }
