@@ -144,13 +144,13 @@ fn a_program_without_an_allocator_of_its_own_has_none() {
     assert!(discover_file(Path::new("/lib64/ld-linux-x86-64.so.2")).unwrap().is_empty());
 }
 
-#[test]
-fn a_stripped_static_program_is_named_with_what_to_do() {
+/// What is said of a static program without symbols while it runs, with `more` in its source.
+fn said_of_a_stripped_program(more: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     let source = directory.path().join("wait.c");
     // It says when it runs: right after exec a process has nothing mapped yet.
-    let text = "#include <unistd.h>\nint main(void) { char c; return write(1, \"r\", 1) + read(0, &c, 1); }\n";
-    fs::write(&source, text).unwrap();
+    let main = "#include <unistd.h>\nint main(void) { char c; return write(1, \"r\", 1) + read(0, &c, 1); }\n";
+    fs::write(&source, format!("{main}{more}")).unwrap();
     let program = directory.path().join("stripped");
     let compiled = Command::new("gcc").args(["-static", "-s", "-o"]).args([&program, &source]).status().unwrap();
     assert!(compiled.success());
@@ -159,7 +159,19 @@ fn a_stripped_static_program_is_named_with_what_to_do() {
     let error = discover(child.id()).unwrap_err();
     drop(child.stdin.take());
     child.wait().unwrap();
-    let text = error.to_string();
+    error.to_string()
+}
+
+#[test]
+fn a_static_program_in_go_is_told_what_is_not_seen_of_it() {
+    let info = "__attribute__((section(\".go.buildinfo\"), used)) static const char info[] = \"Go\";";
+    let text = said_of_a_stripped_program(info);
+    assert!(text.contains("/stripped is a program in Go: Go's own heap is not seen"), "{text}");
+}
+
+#[test]
+fn a_stripped_static_program_is_named_with_what_to_do() {
+    let text = said_of_a_stripped_program("");
     assert!(text.starts_with("no allocator found: none of these files defines an allocator's functions: "), "{text}");
     assert!(text.contains("/stripped") && text.contains("not stripped"), "{text}");
 }
