@@ -3,6 +3,7 @@
 //! `operator delete` of most programs is a jump to `free`, and a block that both tell of would be freed twice. What is
 //! proven to end in another probed function on every way through it need not be probed; what cannot be proven is kept.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use iced_x86::{Code as Opcode, Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
@@ -17,6 +18,8 @@ use super::symbol_table::SymbolTable;
 const PIECE: usize = 128;
 /// Most instructions that are followed for one function.
 const MOST_INSTRUCTIONS: u32 = 4096;
+/// Most pieces of code that are read of one file.
+const MOST_IN_FILE: u32 = 1 << 18;
 /// How deep calls are followed. In programs that were not optimized, Rust's functions go through five others.
 const MOST_DEPTH: u32 = 8;
 
@@ -51,6 +54,8 @@ pub(super) struct Calls<'a> {
     elf: &'a Elf<'a>,
     tables: &'a [SymbolTable],
     imports: FxHashMap<u64, Arc<str>>,
+    /// How many pieces of code may still be read.
+    budget: Cell<u32>,
 }
 
 /// What is asked of a function, and how much may still be done to answer.
@@ -68,7 +73,7 @@ impl<'a> Calls<'a> {
             log::debug!("whom its code calls is not known: {error}");
             Vec::new()
         });
-        Self { elf, tables, imports: imports.into_iter().collect() }
+        Self { elf, tables, imports: imports.into_iter().collect(), budget: Cell::new(MOST_IN_FILE) }
     }
 
     /// Where the function at `address` jumps to at once, with everything as it was given.
@@ -233,6 +238,7 @@ impl<'a> Calls<'a> {
     }
 
     fn bytes(&self, address: u64) -> Option<Vec<u8>> {
+        self.budget.set(self.budget.get().checked_sub(1)?);
         // Other machines' code is not understood: nothing is proven there.
         if cfg!(target_arch = "x86_64") { self.elf.code_bytes(address, PIECE) } else { None }
     }

@@ -30,6 +30,10 @@ const MAX_STRING: usize = 4096;
 
 /// Most bytes of names of sections.
 const MAX_NAMES: u64 = 1 << 20;
+/// Most segments and sections with code; programs have one and some five.
+const MAX_CODE: usize = 256;
+/// Most functions that a file calls by name; the largest programs have some ten thousand.
+const MAX_IMPORTS: usize = 1 << 18;
 /// Most relocation tables that are read; programs have two.
 const MAX_RELOCATION_SECTIONS: usize = 8;
 
@@ -65,6 +69,9 @@ pub(super) struct Dynamic {
     pub(super) search: Vec<OsString>,
 }
 
+/// Begin (svma) and size.
+type Range = (u64, u64);
+
 /// An ELF file whose headers have been read.
 pub(super) struct Elf<'a> {
     file: &'a File,
@@ -73,6 +80,10 @@ pub(super) struct Elf<'a> {
     sections: Vec<SectionHeader64<LE>>,
     /// Which section holds the names of all.
     section_names: usize,
+    /// Begin (svma) and size of the segments with code, and where each is in the file.
+    code_segments: Vec<(Range, u64)>,
+    /// Begin (svma) and size of the sections with code.
+    code_sections: Vec<Range>,
 }
 
 impl<'a> Elf<'a> {
@@ -93,7 +104,9 @@ impl<'a> Elf<'a> {
         }
         let segments = read_table(file, header.e_phoff.get(LE), header.e_phnum.get(LE).into(), "program header table")?;
         let sections = read_sections(file, header)?;
-        Ok(Self { file, length, segments, sections, section_names: header.e_shstrndx.get(LE).into() })
+        let (code_segments, code_sections) = code(&segments, &sections);
+        let section_names = header.e_shstrndx.get(LE).into();
+        Ok(Self { file, length, segments, sections, section_names, code_segments, code_sections })
     }
 
     /// The loader that starts the program; `None` for libraries and for programs that need none.
@@ -117,7 +130,7 @@ impl<'a> Elf<'a> {
         let entries: Vec<Dyn64<LE>> = read_table(self.file, segment.p_offset.get(LE), count, WHAT)?;
         let value = |tag: i64| entries.iter().find(|entry| entry.d_tag.get(LE) == tag).map(|e| e.d_val.get(LE));
         let (Some(address), Some(size)) = (value(DT_STRTAB), value(DT_STRSZ)) else { return Ok(Dynamic::default()) };
-        let offset = self.offset_of(address, 0).ok_or(ElfError::Damaged(WHAT))?;
+        let offset = self.offset_of(address).ok_or(ElfError::Damaged(WHAT))?;
         let strings = read_bytes(self.file, offset, size, WHAT)?;
         let texts = |tag: i64| {
             let entries = entries.iter().filter(move |entry| entry.d_tag.get(LE) == tag);
@@ -173,7 +186,7 @@ impl<'a> Elf<'a> {
                 let name = table.name_of(entry.r_sym(LE, false) as usize).filter(|_| binds)?;
                 wanted(name).then(|| (entry.r_offset.get(LE), Arc::from(name)))
             });
-            imports.extend(places);
+            imports.extend(places.take(MAX_IMPORTS - imports.len()));
         }
         Ok(imports)
     }
@@ -195,21 +208,18 @@ impl<'a> Elf<'a> {
 
     /// Where code at `address` (svma) is in the file, and how many bytes its section goes on.
     pub(super) fn code_at(&self, address: u64) -> Option<(u64, u64)> {
-        let offset = self.offset_of(address, PF_X)?;
-        let flags = u64::from(SHF_ALLOC | SHF_EXECINSTR);
-        let sections = self.sections.iter().filter(|section| section.sh_flags.get(LE) & flags == flags);
-        let ends = sections.map(|section| (section.sh_addr.get(LE), section.sh_size.get(LE)));
-        let of_segments = self.segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD && s.p_flags.get(LE) & PF_X != 0);
-        let ends = ends.chain(of_segments.map(|segment| (segment.p_vaddr.get(LE), segment.p_filesz.get(LE))));
-        let rest = |(begin, size): (u64, u64)| size.checked_sub(address.checked_sub(begin)?).filter(|&rest| rest > 0);
+        let rest = |&(begin, size): &Range| size.checked_sub(address.checked_sub(begin)?).filter(|&rest| rest > 0);
+        let (begin, offset) = self.code_segments.iter().find(|(range, _)| rest(range).is_some())?;
+        let offset = offset.checked_add(address - begin.0).filter(|&offset| offset < self.length)?;
         // A section's end comes before that of its segment.
+        let ends = self.code_segments.iter().map(|(range, _)| range).chain(&self.code_sections);
         let rest = ends.filter_map(rest).min()?;
         Some((offset, rest.min(self.length - offset)))
     }
 
-    /// Where `address` (svma) is in the file, when a loaded segment with all of `flags` holds it.
-    fn offset_of(&self, address: u64, flags: u32) -> Option<u64> {
-        let loaded = self.segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD && s.p_flags.get(LE) & flags == flags);
+    /// Where `address` (svma) is in the file, when a loaded segment holds it.
+    fn offset_of(&self, address: u64) -> Option<u64> {
+        let loaded = self.segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD);
         loaded.into_iter().find_map(|segment| {
             let distance = address.checked_sub(segment.p_vaddr.get(LE))?;
             let offset = segment.p_offset.get(LE).checked_add(distance)?;
@@ -220,6 +230,16 @@ impl<'a> Elf<'a> {
     fn segment(&self, kind: u32) -> Option<&ProgramHeader64<LE>> {
         self.segments.iter().find(|segment| segment.p_type.get(LE) == kind)
     }
+}
+
+/// The segments and sections with code, as far as they are looked at: code is asked for many times.
+fn code(segments: &[ProgramHeader64<LE>], sections: &[SectionHeader64<LE>]) -> (Vec<(Range, u64)>, Vec<Range>) {
+    let segments = segments.iter().filter(|s| s.p_type.get(LE) == PT_LOAD && s.p_flags.get(LE) & PF_X != 0);
+    let segments = segments.map(|s| ((s.p_vaddr.get(LE), s.p_filesz.get(LE)), s.p_offset.get(LE)));
+    let flags = u64::from(SHF_ALLOC | SHF_EXECINSTR);
+    let sections = sections.iter().filter(|section| section.sh_flags.get(LE) & flags == flags);
+    let sections = sections.map(|section| (section.sh_addr.get(LE), section.sh_size.get(LE)));
+    (segments.take(MAX_CODE).collect(), sections.take(MAX_CODE).collect())
 }
 
 fn read_sections(file: &File, header: &FileHeader64<LE>) -> Result<Vec<SectionHeader64<LE>>, ElfError> {

@@ -16,6 +16,9 @@ use super::{Found, FoundFunction};
 use crate::process::target::printable;
 use crate::symbols::other_tables;
 
+/// Most symbols of allocators' names that are looked at; the largest allocator has some two hundred.
+const MOST_SYMBOLS: usize = 2048;
+
 /// Longest function that is looked into when its symbol does not tell where it ends, in bytes.
 const LONGEST_FUNCTION: u64 = 64 << 10;
 
@@ -44,7 +47,7 @@ pub(super) fn examine(file: File, path: &Path) -> Result<Examined, ElfError> {
     }
     let tables = all_tables(&elf, &file, path)?;
     let symbols = tables.iter().flat_map(|table| table.symbols(|name| meaning(name).is_some() || is_marker(name)));
-    let symbols = meant(symbols.collect(), elf.dynamic()?.needed.is_empty());
+    let symbols = meant(symbols.take(MOST_SYMBOLS).collect(), elf.dynamic()?.needed.is_empty());
     let defines = |name: &str| symbols.iter().any(|symbol| *symbol.name == *name);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let c_family = if defines(LOADER_MARKER) { None } else { Some(Family::of(defines, &name)) };
