@@ -97,11 +97,17 @@ fn process_text(name: &str, pid: u32, planned: &[(&Found, Vec<Option<Site>>)], p
     lines.join("\n") + "\n"
 }
 
+/// Most names of one function that are shown: an allocator's `free` has ten.
+const SHOWN_NAMES: usize = 3;
+
 /// A function's line: its names, the place of its probe, the instruction there, what the kernel does with it, and the
 /// price of a call.
 fn cells(function: &FoundFunction, site: Option<&Site>, prices: &Prices) -> [String; 6] {
-    let names = std::iter::once(&function.name).chain(&function.aliases).map(|name| printable(name));
-    let names = names.collect::<Vec<_>>().join(", ");
+    let names = function.names().take(SHOWN_NAMES).map(printable).collect::<Vec<_>>().join(", ");
+    let names = match (function.aliases.len() + 1).checked_sub(SHOWN_NAMES) {
+        Some(more @ 1..) => format!("{names} and {more} more"),
+        _ => names,
+    };
     let Some(Site { plan, .. }) = site else {
         let place = format!("0x{:x}", function.file_offset);
         return [names, place, "(changed in memory)".to_owned(), "not traced".to_owned(), String::new(), String::new()];
@@ -157,7 +163,7 @@ mod tests {
         let text = process_text("cat", 7, &[(libc, planner.sites(libc))], planner.prices());
         assert!(text.starts_with("\nprocess 7 (cat) can be traced\n/"), "{text}");
         let malloc = libc.functions.iter().find(|function| &*function.name == "malloc").unwrap();
-        let line = text.lines().find(|line| line.trim_start().starts_with("malloc ")).unwrap();
+        let line = text.lines().find(|line| line.trim_start().starts_with("malloc, ")).unwrap();
         assert!(line.contains(&format!("0x{:x}", malloc.file_offset)), "{line}");
         assert!(line.contains(" emulated ") && line.contains(" ns"), "{line}");
         assert!(text.contains("(glibc)\n") && text.contains("mmap64"), "{text}");
