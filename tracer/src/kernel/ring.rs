@@ -56,7 +56,7 @@ pub(super) fn wakeup_mask(options: &Options) -> u32 {
     let cpus = aya::util::nr_cpus().unwrap_or(1) as u64;
     let records = ring_bytes(options) / RECORD / FULL_BEFORE_WAKEUP / cpus;
     let every = records.clamp(*WAKEUPS.start(), *WAKEUPS.end());
-    ((1 << every.ilog2()) - 1) as u32
+    (1_u32 << every.ilog2()) - 1
 }
 
 /// Bytes of each ring.
