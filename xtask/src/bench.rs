@@ -137,7 +137,7 @@ impl Name {
             },
             Self::Tables => tables::measure(&heaptide),
             Self::Bpftrace => match bpftrace::find() {
-                Ok(()) => bpftrace::churn(phases(quick)),
+                Ok(()) => bpftrace::churn(&heaptide, phases(quick)),
                 Err(reason) => return Outcome::Skipped(format!("{reason:#}")),
             },
         };

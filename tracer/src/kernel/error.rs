@@ -36,18 +36,19 @@ pub enum LoadError {
     #[error("the tables for unwinding cannot be mapped into memory: {0}")]
     Rows(#[source] io::Error),
     /// The kernel did not take a program.
-    #[error("the kernel refused the program `{name}`: {}", reason(.source))]
+    #[error("the kernel refused the program `{name}`: {}", reason(.why))]
     Program {
         /// The program.
         name: String,
-        /// What the kernel said.
-        source: Box<ProgramError>,
+        /// What the kernel said. Not a source of the error: its own text repeats all of the verifier's words, and what
+        /// is shown is one line.
+        why: Box<ProgramError>,
     },
 }
 
 impl LoadError {
     pub(super) fn program(name: &str, source: ProgramError) -> Self {
-        Self::Program { name: name.to_owned(), source: Box::new(source) }
+        Self::Program { name: name.to_owned(), why: Box::new(source) }
     }
 }
 
@@ -58,28 +59,28 @@ pub enum AttachError {
     #[error("the kernel part has no program `{0}`; build it with `cargo xtask build`")]
     NoProgram(&'static str),
     /// The kernel refused a probe.
-    #[error("the kernel refused a probe on {functions} in {file}: {}", reason(.source))]
+    #[error("the kernel refused a probe on {functions} in {file}: {}", reason(.why))]
     Refused {
         /// The function, or those of which it is one.
         functions: String,
         /// The file.
         file: String,
         /// What the kernel said.
-        source: Box<ProgramError>,
+        why: Box<ProgramError>,
     },
 }
 
 impl AttachError {
     pub(super) fn refused(found: &Found, probes: &[Probe<'_>], source: ProgramError) -> Self {
         let names: Vec<_> = probes.iter().map(|probe| &*probe.function.name).collect();
-        Self::Refused { functions: names.join(" or "), file: found.display.clone(), source: Box::new(source) }
+        Self::Refused { functions: names.join(" or "), file: found.display.clone(), why: Box::new(source) }
     }
 
     /// Whether the process has ended meanwhile.
     #[must_use]
     pub fn is_process_gone(&self) -> bool {
-        let Self::Refused { source, .. } = self else { return false };
-        io_error(source.as_ref()).is_some_and(|error| error.raw_os_error() == Some(nix::libc::ESRCH))
+        let Self::Refused { why, .. } = self else { return false };
+        io_error(why.as_ref()).is_some_and(|error| error.raw_os_error() == Some(nix::libc::ESRCH))
     }
 }
 

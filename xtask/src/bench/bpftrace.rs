@@ -1,5 +1,6 @@
 //! The same loop under bpftrace, for orientation: what the usual script with three probes costs the target.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use procfs::process::{MMapPath, Process};
 
 use super::churn::Churn;
 use super::figure::Figure;
+use super::pair;
 use super::rows::{Phases, mean};
 use crate::process;
 
@@ -39,8 +41,11 @@ pub(crate) fn find() -> Result<()> {
     Ok(())
 }
 
-/// Untraced, traced and untraced again, in one process.
-pub(crate) fn churn(phases: Phases) -> Result<Vec<Figure>> {
+/// What heaptide may cost of what bpftrace does.
+const MOST_OF_BPFTRACE: f64 = 1.0 / 6.0;
+
+/// Untraced, traced by bpftrace, untraced again, and traced by heaptide, in one process.
+pub(crate) fn churn(heaptide: &Path, phases: Phases) -> Result<Vec<Figure>> {
     let mut churn = Churn::start(&build::workload("bench_churn")?, 1)?;
     let before = churn.watch(phases.untraced)?;
     let mut tool = Command::new(TOOL);
@@ -54,11 +59,15 @@ pub(crate) fn churn(phases: Phases) -> Result<Vec<Figure>> {
     tool.end()?;
     let after = churn.watch(phases.untraced)?;
 
+    let by_heaptide = pair::pace(heaptide, &mut churn, &[], phases)?;
+
     let untraced = mean(before, after);
     Ok(vec![
         Figure::new("untraced", untraced, "ns a pair"),
         Figure::new("traced", traced.nanoseconds, "ns a pair"),
         Figure::new("traced / untraced", traced.nanoseconds / untraced, "times"),
+        Figure::new("heaptide", by_heaptide, "ns a pair"),
+        Figure::new("heaptide / bpftrace", by_heaptide / traced.nanoseconds, "times").at_most(MOST_OF_BPFTRACE),
     ])
 }
 

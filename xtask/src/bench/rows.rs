@@ -15,10 +15,10 @@ use super::recording::Recording;
 use super::stacks;
 
 /// What the user side may take for an event, in nanoseconds of CPU time.
-const MOST_NANOSECONDS_AN_EVENT: f64 = 250.0;
+const MOST_NANOSECONDS_AN_EVENT: f64 = 150.0;
 
 /// What the table of live blocks may take for a block.
-const MOST_BYTES_A_BLOCK: f64 = 64.0;
+const MOST_BYTES_A_BLOCK: f64 = 48.0;
 
 /// How long a report of 10,000 stacks may take.
 const MOST_SECONDS_FOR_A_REPORT: f64 = 2.0;
