@@ -18,8 +18,8 @@ use crate::workspace::Workspace;
 /// How many times slower than a usual machine the tests shall take an emulated one to be.
 const SLOWNESS: u32 = 8;
 
-/// The workloads of the tests about truth, and of those about named allocators.
-const WORKLOADS: [&str; 13] = [
+/// The workloads of the tests about truth, about sampling, and about named allocators.
+const WORKLOADS: [&str; 16] = [
     "before_main",
     "failing",
     "first_free",
@@ -33,6 +33,9 @@ const WORKLOADS: [&str; 13] = [
     "reuse",
     "threads",
     "vectors",
+    "fork",
+    "generations",
+    "vfork",
 ];
 
 /// Those of the tests about equality, with their optimization.
@@ -46,6 +49,8 @@ pub(super) fn make(folder: &Path, selection: &Selection, workspace: &Workspace) 
         root.folder(empty)?;
     }
     root.copy(&busybox, "bin/busybox")?;
+    // Workloads run it; busybox does what its name says.
+    root.copy(&busybox, "bin/true")?;
     root.copy(&workspace.program(), "heaptide")?;
     root.copy(&selection.program, "on_kernel")?;
     let mut programs = vec![workspace.program(), selection.program.clone()];

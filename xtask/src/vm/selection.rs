@@ -15,6 +15,10 @@ pub(super) const VERIFIED: &str = "verifier::verified_instructions_of_each_progr
 /// Stacks compared frame by frame: some hundred of each language are enough to see that the kernel's walk is right.
 const EQUALITY: [&str; 2] = ["equality::equality_of_c", "equality::equality_of_rust"];
 
+/// Sampling of processes that share blocks: how a kernel tells of them, and whom its probes see, differs.
+const SAMPLING: [&str; 2] =
+    ["sampling::a_family_loses_no_release", "sampling::a_guest_of_a_process_takes_no_release_from_it"];
+
 /// Numbers compared with what the workloads know.
 const TRUTH: &str = "truth::";
 
@@ -47,7 +51,7 @@ impl Selection {
         for group in [TRUTH, NAMED] {
             ensure!(names.iter().filter(|name| name.starts_with(group)).count() > 1, "there are no tests {group}*");
         }
-        for name in EQUALITY.into_iter().chain([VERIFIED]) {
+        for name in EQUALITY.into_iter().chain(SAMPLING).chain([VERIFIED]) {
             ensure!(names.iter().any(|chosen| chosen == name), "there is no test {name}");
         }
         Ok(Self { program, names })
@@ -58,7 +62,8 @@ impl Selection {
 fn chosen(list: &str) -> Vec<String> {
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
     let is_of_group = |name: &str| name.starts_with(TRUTH) || name.starts_with(NAMED);
-    let wanted = |name: &&str| is_of_group(name) || EQUALITY.contains(name) || *name == VERIFIED;
+    let is_single = |name: &str| EQUALITY.contains(&name) || SAMPLING.contains(&name) || name == VERIFIED;
+    let wanted = |name: &&str| is_of_group(name) || is_single(name);
     names.filter(wanted).map(str::to_owned).collect()
 }
 
