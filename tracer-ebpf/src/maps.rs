@@ -32,6 +32,9 @@ pub const MAX_PROCESSES: usize = 16_384;
 /// Slots of the table of stacks already sent. A stack that lost its slot to another is sent once more, nothing else.
 pub const SEEN_SLOTS: usize = 65_536;
 
+/// Threads whose stacks' begins are remembered. One that lost its place to another costs a longer read, nothing else.
+pub const TOPS_SLOTS: usize = 4096;
+
 /// Files that can have a table.
 pub const MAX_FILES: usize = 16_384;
 
@@ -87,6 +90,10 @@ pub static MEMBERS: Array<u64, 1> = Array::new();
 
 #[btf_map]
 pub static SEEN: Array<u64, SEEN_SLOTS> = Array::new();
+
+/// Where stacks begin, by the last bits of the thread's number.
+#[btf_map]
+pub static TOPS: Array<u64, TOPS_SLOTS> = Array::new();
 
 /// Rows of all files with a table. The user side chooses how many there can be, and writes them by way of memory.
 #[btf_map]

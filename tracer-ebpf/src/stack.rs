@@ -16,7 +16,7 @@ use crate::{
     calls::Thread,
     count::count,
     emit::{Task, now, send_stack},
-    maps::{OUTCOMES, SCRATCH, SCRATCHES, SEEN, SEEN_SLOTS, Scratch},
+    maps::{OUTCOMES, SCRATCH, SCRATCHES, SEEN, SEEN_SLOTS, Scratch, TOPS, TOPS_SLOTS},
     unwind,
     verify::mask,
 };
@@ -74,7 +74,14 @@ impl<'a> Return<'a> {
             // Multiplied, so that no address of one epoch is taken for another one of the next.
             (*walk).salt = (self.space ^ u64::from(epoch)).wrapping_mul(0xd6e8_feb8_6659_fd93);
             if self.settings.stacks == StackMethod::Cfi as u32 {
+                let top = TOPS.get_ptr_mut(self.task.tid() & (TOPS_SLOTS as u32 - 1));
+                (*walk).top = top.map_or(0, |top| top.read_volatile());
                 unwind::walk(walk, record, self.task.pid());
+                if (*walk).outcome == Outcome::Complete as u64
+                    && let Some(top) = TOPS.get_ptr_mut(self.task.tid() & (TOPS_SLOTS as u32 - 1))
+                {
+                    top.write_volatile((*walk).sp);
+                }
             } else {
                 unwind::by_frame_pointers(walk, record, self.registers, self.pc, self.task.pid());
             }

@@ -60,6 +60,8 @@ pub struct Walk {
     pub after_call: u64,
     /// The file without a table, when that is the outcome.
     pub file: File,
+    /// Where the thread's stack was seen to begin, so that no more of it is read than there is; or 0.
+    pub top: u64,
     /// First address of the window.
     pub base: u64,
     /// Bytes in the window.

@@ -27,6 +27,11 @@ pub unsafe fn fill(walk: *mut Walk, address: u64) -> bool {
         if length > WINDOW_BYTES {
             length = WINDOW_BYTES;
         }
+        // All that there is, when it is less: copying is most of a read.
+        let rest_of_stack = mask::<{ !7 }>((*walk).top.wrapping_sub(base));
+        if rest_of_stack < length {
+            length = mask::<{ 2 * PAGE - 1 }>(rest_of_stack);
+        }
         (*walk).base = base;
         if length != 0 && bpf_probe_read_user(window, length as u32, base as *const _) == 0 {
             (*walk).length = length;
