@@ -9,7 +9,8 @@ use crate::{
     kernel::{Counters, Outcomes},
     live::{AccountSummary, Spread, StackSummary, Summary},
     profile::{
-        Estimate, Evidence, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched, Unwinding,
+        Estimate, Evidence, Exact, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched,
+        Unwinding, Usage,
     },
     stacks::StackStore,
     symbols::{Code, Symbolizer},
@@ -20,8 +21,8 @@ use crate::{
 pub(super) struct Extent {
     /// Most stacks of each process: those with the most to show.
     pub(super) most: usize,
-    /// Whether blocks stand for others, which were not recorded.
-    pub(super) sampled: bool,
+    /// Bytes for which one block is recorded now, on average, where blocks stand for others, which are not.
+    pub(super) sampled: Option<u32>,
 }
 
 /// The processes of a profile, with names for their stacks.
@@ -67,15 +68,26 @@ fn process(
         end: account.end,
         allocators: known.allocators,
         sums: account.sums,
-        sampled: extent.sampled.then(|| sampled(&account)),
+        sampled: extent.sampled.map(|interval| sampled(&account, interval)),
         stacks,
     }
 }
 
-fn sampled(account: &AccountSummary) -> Sampled {
-    let heap = estimate(account.sums.heap.outstanding.bytes, &account.spread);
-    let outstanding = heap.plus(account.sums.anonymous.outstanding.bytes);
-    Sampled { exact: account.counts.into(), recorded: account.recorded, outstanding }
+fn sampled(account: &AccountSummary, interval: u32) -> Sampled {
+    let exact = Exact::from(account.counts);
+    let heap = account.sums.heap;
+    let mut spread = account.spread;
+    if account.recorded == 0 {
+        // Nothing has told by what its blocks were chosen.
+        spread.step = spread.step.max(f64::from(interval));
+    }
+    let mut outstanding = estimate(heap.outstanding.bytes, &spread);
+    if heap.inherited == Usage::default() {
+        // What was never asked for cannot be outstanding.
+        outstanding = outstanding.at_most(exact.allocated_bytes);
+    }
+    let outstanding = outstanding.plus(account.sums.anonymous.outstanding.bytes);
+    Sampled { exact, recorded: account.recorded, outstanding }
 }
 
 fn estimate(bytes: u64, spread: &Spread) -> Estimate {
@@ -96,7 +108,7 @@ fn named(
         memory: summary.memory,
         totals: summary.totals,
         shown: summary.shown,
-        estimate: (extent.sampled && summary.memory == Memory::Heap)
+        estimate: (extent.sampled.is_some() && summary.memory == Memory::Heap)
             .then(|| estimate(summary.shown.bytes, &summary.spread)),
         truncated: marks.truncated,
         incomplete: marks.incomplete,

@@ -117,8 +117,13 @@ impl Knowledge {
             .kernel
             .sample
             .map(|_| Sampling { interval_bytes: u64::from(closing.interval), table_full: counters[Counter::TagsFull] });
-        let processes =
-            assemble::processes(summary, processes, store, symbolizer, Extent { most, sampled: sampling.is_some() });
+        let processes = assemble::processes(
+            summary,
+            processes,
+            store,
+            symbolizer,
+            Extent { most, sampled: sampling.map(|_| closing.interval) },
+        );
         Profile {
             schema: profile::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),

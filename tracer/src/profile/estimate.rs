@@ -103,6 +103,12 @@ impl Estimate {
         Self { recorded, low_bytes: whole(low), high_bytes: whole(high) }
     }
 
+    /// The same where there cannot be more than `bytes`, as is known otherwise.
+    #[must_use]
+    pub fn at_most(self, bytes: u64) -> Self {
+        Self { low_bytes: self.low_bytes.min(bytes), high_bytes: self.high_bytes.min(bytes), ..self }
+    }
+
     /// The same with memory that is known exactly.
     #[must_use]
     pub const fn plus(self, bytes: u64) -> Self {
@@ -140,6 +146,13 @@ mod tests {
 
     fn evidence(bytes: u64, recorded: u64, variance: f64, step: f64) -> Evidence {
         Evidence { bytes, recorded, recorded_bytes: 0, variance, step }
+    }
+
+    #[test]
+    fn what_is_known_otherwise_limits_an_estimate() {
+        let estimate = Estimate { recorded: 0, low_bytes: 0, high_bytes: 240_000 };
+        assert_eq!(estimate.at_most(19_000), Estimate { high_bytes: 19_000, ..estimate });
+        assert_eq!(estimate.at_most(300_000), estimate);
     }
 
     #[test]
