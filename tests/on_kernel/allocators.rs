@@ -10,12 +10,12 @@ use heaptide_tests::heaptide::{Recording, Report};
 use heaptide_tests::workload::Workload;
 use heaptide_tests::{compare, truth};
 
-const JEMALLOC: &str = "libjemalloc.so.2";
-const TCMALLOC: &str = "libtcmalloc_minimal.so.4";
-const MIMALLOC: &str = "libmimalloc.so.2.0";
+pub(crate) const JEMALLOC: &str = "libjemalloc.so.2";
+pub(crate) const TCMALLOC: &str = "libtcmalloc_minimal.so.4";
+pub(crate) const MIMALLOC: &str = "libmimalloc.so.2.0";
 
 /// The file of a library of this machine.
-fn library(name: &str) -> Result<String> {
+pub(crate) fn library(name: &str) -> Result<String> {
     let folders = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
     let mut files = folders.iter().map(|folder| format!("{folder}/{name}"));
     files.find(|file| fs::exists(file).unwrap_or(false)).with_context(|| format!("{name} is not installed"))

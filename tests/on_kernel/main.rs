@@ -22,5 +22,6 @@ mod sampling;
 mod sigkill;
 mod stop;
 mod truth;
+mod unchanged;
 mod verifier;
 mod view;
