@@ -12,6 +12,7 @@ mod figure;
 pub(crate) mod machine;
 mod pair;
 mod paper;
+mod programs;
 mod recording;
 mod rows;
 mod sampled;
@@ -58,6 +59,7 @@ enum Name {
     Compiler,
     Tables,
     Bpftrace,
+    Programs,
 }
 
 /// Measures, and prints the table. Fails when something could not be measured, but not when a reach was missed: whether
@@ -102,6 +104,7 @@ impl Name {
             Self::Compiler => "compiler",
             Self::Tables => "tables",
             Self::Bpftrace => "bpftrace",
+            Self::Programs => "programs",
         }
     }
 
@@ -117,7 +120,8 @@ impl Name {
             Self::Depth => "malloc and free at 4, 16, 60 and 200 frames, by CFI and by bpf_get_stack".to_owned(),
             Self::Compiler => "clang compiling a large C++ file, with and without stacks".to_owned(),
             Self::Tables => format!("attaching to a process with {} libraries mapped", tables::LIBRARIES),
-            Self::Bpftrace => "churn1 under bpftrace with three probes, for orientation".to_owned(),
+            Self::Bpftrace => "churn1 under bpftrace with three probes, and under heaptide".to_owned(),
+            Self::Programs => "what is left of the speed of real programs, under heaptide and others".to_owned(),
         }
     }
 
@@ -138,6 +142,10 @@ impl Name {
             Self::Tables => tables::measure(&heaptide),
             Self::Bpftrace => match bpftrace::find() {
                 Ok(()) => bpftrace::churn(&heaptide, phases(quick)),
+                Err(reason) => return Outcome::Skipped(format!("{reason:#}")),
+            },
+            Self::Programs => match programs::find() {
+                Ok(()) => programs::measure(&heaptide),
                 Err(reason) => return Outcome::Skipped(format!("{reason:#}")),
             },
         };

@@ -3,7 +3,7 @@
 //! Each row is one program ([`loads`]), recorded for [`SECONDS`] while it works. What is measured, and what was, is told in
 //! `docs/completeness.md`.
 
-mod load;
+pub(crate) mod load;
 mod loads;
 mod row;
 

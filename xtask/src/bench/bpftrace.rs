@@ -1,6 +1,6 @@
 //! The same loop under bpftrace, for orientation: what the usual script with three probes costs the target.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,12 +48,7 @@ const MOST_OF_BPFTRACE: f64 = 1.0 / 6.0;
 pub(crate) fn churn(heaptide: &Path, phases: Phases) -> Result<Vec<Figure>> {
     let mut churn = Churn::start(&build::workload("bench_churn")?, 1)?;
     let before = churn.watch(phases.untraced)?;
-    let mut tool = Command::new(TOOL);
-    // Only this process: its probes must not cost anybody else.
-    tool.args(["-p", &churn.pid().to_string(), "-e", &script(&c_library(churn.pid())?)]);
-    let mut tool = Program::start(&mut tool)?;
-    tool.hear(Stream::Out, "line of its script", |line| line == "tick")?;
-    std::thread::sleep(SETTLE);
+    let tool = attach(churn.pid())?;
     let traced = churn.watch(phases.traced)?;
     tool.signal(Signal::SIGINT)?;
     tool.end()?;
@@ -69,6 +64,17 @@ pub(crate) fn churn(heaptide: &Path, phases: Phases) -> Result<Vec<Figure>> {
         Figure::new("heaptide", by_heaptide, "ns a pair"),
         Figure::new("heaptide / bpftrace", by_heaptide / traced.nanoseconds, "times").at_most(MOST_OF_BPFTRACE),
     ])
+}
+
+/// bpftrace with the script, attached to process `pid`.
+pub(super) fn attach(pid: u32) -> Result<Program> {
+    let mut tool = Command::new(TOOL);
+    // Only this process: its probes must not cost anybody else.
+    tool.args(["-p", &pid.to_string(), "-e", &script(&allocators_library(pid)?)]);
+    let mut tool = Program::start(&mut tool)?;
+    tool.hear(Stream::Out, "line of its script", |line| line == "tick")?;
+    std::thread::sleep(SETTLE);
+    Ok(tool)
 }
 
 /// Outstanding bytes by stack. The ticks tell that all probes are in.
@@ -88,17 +94,23 @@ fn script(library: &str) -> String {
     )
 }
 
-/// Where the process has its C library from.
-fn c_library(pid: u32) -> Result<String> {
+/// Where the process has its allocator from: jemalloc, or the C library.
+fn allocators_library(pid: u32) -> Result<String> {
     let pid = i32::try_from(pid).context("a process id is positive")?;
     let maps =
         Process::new(pid).and_then(|process| process.maps()).context("cannot read what the target has mapped")?;
-    let library = maps.into_iter().find_map(|map| match map.pathname {
-        MMapPath::Path(path) if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"libc")) => {
-            Some(path)
-        }
-        _ => None,
-    });
+    let files: Vec<_> = maps
+        .into_iter()
+        .filter_map(|map| match map.pathname {
+            MMapPath::Path(path) => Some(path),
+            _ => None,
+        })
+        .collect();
+    let named = |begin: &[u8]| {
+        let is_it = |path: &&PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(begin));
+        files.iter().find(is_it)
+    };
+    let library = named(b"libjemalloc.").or_else(|| named(b"libc.")).or_else(|| named(b"libc-"));
     Ok(library.context("the target has no C library mapped")?.display().to_string())
 }
 
@@ -108,7 +120,7 @@ mod tests {
 
     #[test]
     fn this_programs_own_c_library_is_found() {
-        let library = c_library(std::process::id()).unwrap();
+        let library = allocators_library(std::process::id()).unwrap();
         assert!(library.starts_with('/') && library.contains("libc"), "{library}");
     }
 
