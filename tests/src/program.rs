@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{self, Signal};
@@ -102,9 +102,14 @@ impl Program {
     }
 
     /// Closes its input and waits for its end, and for the end of what it says.
-    pub fn end(mut self) -> Result<Ended> {
+    pub fn end(self) -> Result<Ended> {
+        self.end_within(deadline())
+    }
+
+    /// The same for a program that may take longer than a step of a test.
+    pub fn end_within(mut self, limit: Duration) -> Result<Ended> {
         self.close_input();
-        let (limit, begin) = (deadline(), Instant::now());
+        let begin = Instant::now();
         let status = self.child.wait_timeout(limit).context("cannot wait for it")?;
         let Some(status) = status else { bail!("it did not end within {limit:?}; it said:\n{}", self.said()) };
         loop {

@@ -69,7 +69,7 @@ fn record(heaptide: &Path, how: &str, time: Duration) -> Result<Profile> {
 }
 
 /// The command line with which clang's driver starts the compiler.
-pub(super) fn compiler(object: &Path) -> Result<Vec<String>> {
+fn compiler(object: &Path) -> Result<Vec<String>> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("completeness").join("templates.cpp");
     let mut driver = Command::new("/usr/bin/clang++");
     driver.args(["-###", "-std=c++17", "-O1", "-c", "-o"]).arg(object).arg(source);

@@ -146,6 +146,13 @@ impl Recording {
         Ok(status.vmrss.context("the kernel does not say what heaptide's memory is")? << 10)
     }
 
+    /// Waits until it has ended by itself, since its target has.
+    pub(crate) fn ended(self) -> Result<()> {
+        let ended = self.heaptide.end()?;
+        ensure!(ended.status.success(), "heaptide did not end well: {ended:?}");
+        Ok(())
+    }
+
     /// Ends it as Ctrl-C does, and reads its report.
     pub(crate) fn stop(self) -> Result<Report> {
         let begin = Instant::now();
