@@ -158,6 +158,7 @@ fn everything_unknown() -> Profile {
     (unknown.unmatched.results, unknown.unmatched.processes, unknown.unmatched.undecodable) = (13, 14, 15);
     (unknown.stacks.distinct, unknown.stacks.truncated, unknown.stacks.unreadable) = (2, 1, 16);
     (unknown.stacks.busy, unknown.stacks.lost, unknown.stacks.collisions) = (17, 18, 1);
+    unknown.stacks.refused = 3;
     unknown.unwinding = Unwinding {
         complete: 1000,
         guessed: 2,

@@ -175,6 +175,7 @@ pub fn unknown(
             busy: counters[Counter::StackBusy],
             lost: counters[Counter::LostStack],
             collisions: store.collisions(),
+            refused: store.refused(),
         },
         unwinding,
     }

@@ -137,6 +137,8 @@ pub struct Stacks {
     pub lost: u64,
     /// Distinct stacks that share their id with another one.
     pub collisions: u64,
+    /// Stacks whose frames were not kept because all together had reached their limit; one that came again counts again.
+    pub refused: u64,
 }
 
 /// How the walks of stacks ended: one for each allocation and mapping. All but the complete ones lack outer frames.

@@ -6,8 +6,11 @@ use heaptide_common::{
 };
 use rustc_hash::FxHashMap;
 
+/// Most frames of all stacks together: 512 MiB. A compiler makes millions of distinct stacks of a hundred frames.
+const MOST_FRAMES: usize = 64 << 20;
+
 /// Every stack that the kernel part has sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct StackStore {
     by_id: FxHashMap<u64, Stored>,
     /// Ids of stacks that turned out to be others.
@@ -15,6 +18,14 @@ pub struct StackStore {
     frames: Vec<u64>,
     truncated: u64,
     collisions: u64,
+    most_frames: usize,
+    refused: u64,
+}
+
+impl Default for StackStore {
+    fn default() -> Self {
+        Self::with_room(MOST_FRAMES)
+    }
 }
 
 /// What is to be known of a stack besides its frames.
@@ -57,11 +68,29 @@ pub struct Stack<'a> {
 }
 
 impl StackStore {
+    /// Keeps up to `most_frames` frames, of all stacks together.
+    #[must_use]
+    pub fn with_room(most_frames: usize) -> Self {
+        Self {
+            by_id: FxHashMap::default(),
+            same_as: FxHashMap::default(),
+            frames: Vec::new(),
+            truncated: 0,
+            collisions: 0,
+            most_frames,
+            refused: 0,
+        }
+    }
+
     /// Keeps a stack under its id. A stack sent again is known already; another one with the same id is counted, and the
     /// first stays.
     pub fn insert(&mut self, id: u64, frames: &[u64], marks: Marks) {
         if let Some(known) = self.get(id) {
             self.collisions += u64::from(known.frames != frames);
+            return;
+        }
+        if self.frames.len() + frames.len() > self.most_frames {
+            self.refused += 1;
             return;
         }
         self.truncated += u64::from(marks.truncated);
@@ -116,6 +145,12 @@ impl StackStore {
         self.by_id.is_empty()
     }
 
+    /// How often a stack came that was not kept, since there was no room.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
     /// How many of them were cut at the largest depth.
     #[must_use]
     pub const fn truncated(&self) -> u64 {
@@ -159,5 +194,17 @@ mod tests {
         assert_eq!((store.len(), store.collisions()), (1, 0));
         assert_eq!((store.canonical(70), store.canonical(71), store.canonical(whole)), (whole, whole, whole));
         assert_eq!(store.get(71), Some(Stack { frames: &[1, 2, 3], marks: Marks::default() }));
+    }
+
+    #[test]
+    fn stacks_that_have_no_room_are_counted_and_those_before_stay() {
+        let mut store = StackStore::with_room(5);
+        store.insert(1, &[10, 20, 30], Marks::default());
+        store.insert(2, &[10, 20, 31], Marks::default());
+        store.insert(3, &[10, 20], Marks::default());
+        store.insert(1, &[10, 20, 30], Marks::default());
+        assert_eq!((store.len(), store.refused()), (2, 1));
+        assert_eq!(store.get(1).map(|stack| stack.frames), Some(&[10, 20, 30][..]));
+        assert_eq!(store.get(2), None);
     }
 }
