@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(of("\tlibm.so.6 => /lib/x/libm.so.6 (0x00007f01)").as_deref(), Some("/lib/x/libm.so.6"));
         assert_eq!(of("\t/lib64/ld-linux-x86-64.so.2 (0x00007f01)").as_deref(), Some("/lib64/ld-linux-x86-64.so.2"));
         assert_eq!(of("\tlinux-vdso.so.1 (0x00007ffc)"), None);
-        assert_eq!(of("\tlibstacks_library-O2.so => /work/target/libstacks_library-O2.so (0x00007f01)"), None);
-        assert_eq!(of("/work/program:"), None);
+        assert_eq!(of("\tlibstacks_library-O2.so => /build/target/libstacks_library-O2.so (0x00007f01)"), None);
+        assert_eq!(of("/build/program:"), None);
     }
 }
