@@ -47,7 +47,11 @@ impl Planner {
 
     /// The sites of the functions in `found`, in their order.
     pub fn sites(&mut self, found: &Found) -> Vec<Option<Site>> {
-        let Ok((file, metadata)) = open(found) else { return vec![None; found.functions.len()] };
+        let Ok((file, metadata)) = open(found) else {
+            // Each at its begin: what is in the way of the file, the kernel will say.
+            let at_begin = |function| Some(Site::choose([].as_slice(), function, &self.prices));
+            return found.functions.iter().map(at_begin).collect();
+        };
         let code = FileCode::new(&file);
         found.functions.iter().map(|function| Some(self.site(&code, &metadata, function))).collect()
     }

@@ -89,7 +89,7 @@ impl StackStore {
             self.collisions += u64::from(known.frames != frames);
             return;
         }
-        if self.frames.len() + frames.len() > self.most_frames {
+        if !self.has_room(frames.len()) {
             self.refused += 1;
             return;
         }
@@ -98,12 +98,22 @@ impl StackStore {
         self.frames.extend_from_slice(frames);
     }
 
+    fn has_room(&self, count: usize) -> bool {
+        self.frames.len() + count <= self.most_frames
+    }
+
     /// Takes in the rest of a stack of process `pid`: it is then the same as any other with these frames.
     pub fn extend(&mut self, pid: u32, id: u64, rest: &[u64], marks: Marks) {
-        let Some(begun) = self.by_id.remove(&id).and_then(|stored| self.stored(stored)) else { return };
+        let Some(begun) = self.by_id.get(&id).and_then(|&stored| self.stored(stored)) else { return };
         let mut frames = begun.frames.to_vec();
         frames.extend_from_slice(rest);
         frames.truncate(MAX_FRAMES);
+        if !self.has_room(frames.len()) {
+            // What is there of it stays, and is marked as not whole.
+            self.refused += 1;
+            return;
+        }
+        self.by_id.remove(&id);
         // As the kernel part would have called it.
         let whole = frames.iter().fold(Fingerprint::start(pid), |state, &frame| state.push(frame)).finish().id;
         self.same_as.insert(id, whole);
@@ -206,5 +216,8 @@ mod tests {
         assert_eq!((store.len(), store.refused()), (2, 1));
         assert_eq!(store.get(1).map(|stack| stack.frames), Some(&[10, 20, 30][..]));
         assert_eq!(store.get(2), None);
+        store.extend(7, 1, &[40, 50], Marks::default());
+        assert_eq!(store.get(1).map(|stack| stack.frames), Some(&[10, 20, 30][..]), "what there was of it stays");
+        assert_eq!(store.refused(), 2);
     }
 }
