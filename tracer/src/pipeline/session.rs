@@ -1,4 +1,6 @@
-//! A recording, from the first probe to the finished profile.
+//! A recording, from the first probe to the finished profile. Where its probes are is in [`probing`].
+
+mod probing;
 
 use std::{
     fs, io,
@@ -10,9 +12,11 @@ use std::{
 
 use heaptide_common::{Counter, unwind::File};
 use nix::sys::stat::{major, minor};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashSet;
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use probing::{LIBRARIES_SETTLE, Probed, file_id, file_name};
 
 use super::{
     closing::Closing,
@@ -22,7 +26,7 @@ use super::{
     tables::{TableCounts, TableMaker},
 };
 use crate::{
-    allocator::{DiscoverError, Family, Finder, Found, GO, NamedAllocators, discover_loader},
+    allocator::{DiscoverError, Finder, Found, NamedAllocators},
     kernel::{
         AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
         StackMethod, prices,
@@ -94,19 +98,9 @@ pub struct Status {
 /// get their ends later.
 const START_PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long an allocator is looked for in a process that has just begun to run a program.
-const DISCOVERY: Duration = Duration::from_secs(2);
-
-/// How long after the loader has told of libraries it is looked for allocators: it tells of each twice, and a program
-/// that begins loads many.
-const LIBRARIES_SETTLE: Duration = Duration::from_millis(20);
-
 /// How often at most a process is read again because a stack has an unknown address: code made at run time never
 /// becomes known.
 const REREAD: Duration = Duration::from_millis(200);
-
-/// Device and inode of a file, and whose functions in it: of the users' allocators, the name.
-type FileId = (u64, u64, Family, Option<Arc<str>>);
 
 /// A recording.
 pub struct Session {
@@ -126,27 +120,6 @@ pub struct Session {
     bill: Bill,
     began: (Instant, SystemTime),
     from_start: bool,
-}
-
-/// Where probes are.
-#[derive(Default)]
-struct Probed {
-    /// Files whose probes see every process that maps them.
-    everywhere: FxHashSet<FileId>,
-    /// Programs in Go that the user has been told of.
-    go: FxHashSet<String>,
-    /// Processes whose loader tells of libraries.
-    loaders: FxHashSet<(u32, FileId)>,
-    /// Files with probes of one process.
-    by_process: FxHashMap<u32, FxHashSet<FileId>>,
-    /// Processes whose allocator is still looked for, and until when.
-    wanted: FxHashMap<u32, Instant>,
-    /// Processes that have loaded libraries, and when to look for allocators in those.
-    changed: FxHashMap<u32, Instant>,
-    /// Processes whose probes went in after they had begun.
-    late: u64,
-    /// Files whose probes went in after their process had loaded them.
-    late_libraries: u64,
 }
 
 impl Session {
@@ -461,104 +434,6 @@ impl Session {
         self.known.processes.begin(key);
         Ok(key)
     }
-
-    /// The named allocators of which nothing was found, each with its files.
-    fn missing(&self, found: &[Found]) -> Vec<(String, String)> {
-        let missing = self.config.named.missing(found);
-        missing.map(|allocator| (allocator.name.to_string(), allocator.files_text())).collect()
-    }
-
-    fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
-        let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
-        for found in found {
-            self.known.processes.traced(key, found);
-            let Some(id) = file_id(found) else { continue };
-            let is_new =
-                !self.probed.everywhere.contains(&id) && self.probed.by_process.entry(key.pid).or_default().insert(id);
-            if is_new {
-                let sites = self.planner.sites_in(key.pid, found);
-                let probes = self.kernel.attach(found, &sites, Scope::Process(key.pid))?;
-                attached.files.push((file_name(found), probes));
-            }
-        }
-        self.attach_loader(key.pid);
-        Ok(attached)
-    }
-
-    /// The allocators that a process has mapped.
-    fn discover(&mut self, pid: u32) -> Result<Vec<Found>, DiscoverError> {
-        let discovery = self.config.named.join(pid, self.finder.discover(pid))?;
-        for file in discovery.go {
-            if self.probed.go.insert(file.clone()) {
-                log::warn!("process {pid}: {file} is {GO}");
-            }
-        }
-        Ok(discovery.found)
-    }
-
-    /// Has the loader tell when libraries come and go: they may bring an allocator, and what was known of addresses does
-    /// not hold any more.
-    fn attach_loader(&mut self, pid: u32) {
-        let Some(loader) = discover_loader(pid) else { return };
-        if !file_id(&loader).is_some_and(|id| self.probed.loaders.insert((pid, id))) {
-            return;
-        }
-        let sites = self.planner.sites_in(pid, &loader);
-        match self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
-            // What was loaded after the last look and before this probe, nobody tells of.
-            Ok(_) => _ = self.probed.changed.insert(pid, Instant::now() + LIBRARIES_SETTLE),
-            Err(error) => log::info!("process {pid}: libraries that come and go are not seen: {error}"),
-        }
-    }
-
-    /// Attaches to the allocators that a process has loaded since it was last looked at.
-    fn attach_libraries(&mut self, pid: u32) -> Option<Attached> {
-        if self.probed.wanted.contains_key(&pid) {
-            return None; // it begins only now
-        }
-        let key = self.known.processes.current(pid)?;
-        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
-        match attached {
-            Ok(attached) if attached.files.is_empty() => None,
-            Ok(attached) => {
-                self.probed.late_libraries += attached.files.len() as u64;
-                Some(attached)
-            }
-            Err(error) => {
-                log::info!("process {pid}: libraries that it has loaded are not traced: {error}");
-                None
-            }
-        }
-    }
-
-    fn want(&mut self, pid: u32) -> Option<Attached> {
-        self.probed.wanted.insert(pid, Instant::now() + DISCOVERY);
-        self.try_attach(pid)
-    }
-
-    fn try_attach(&mut self, pid: u32) -> Option<Attached> {
-        let key = self.known.processes.current(pid)?;
-        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
-        match attached {
-            Ok(attached) => {
-                self.probed.wanted.remove(&pid);
-                if attached.files.is_empty() {
-                    return None; // its probes were in before it began
-                }
-                self.probed.late += 1;
-                Some(attached)
-            }
-            Err(error) => {
-                let is_over = self.probed.wanted.get(&pid).is_none_or(|&until| Instant::now() > until);
-                let is_gone = matches!(&error, SessionError::Attach(error) if error.is_process_gone());
-                if is_over || is_gone {
-                    self.probed.wanted.remove(&pid);
-                    log::warn!("process {pid} is not traced: {error}");
-                }
-                None
-            }
-        }
-    }
 }
 
 /// A library as the launched process `pid` will map it.
@@ -569,13 +444,4 @@ fn library_of(pid: u32, library: &Path) -> Option<(File, Arc<MappedFile>)> {
     let device = (major(metadata.dev()) as u32, minor(metadata.dev()) as u32);
     let identity = Identity { device, inode: metadata.ino(), path: path.as_os_str().as_bytes().into() };
     Some((File::new(device, metadata.ino()), MappedFile::shared(identity, pid, 0..0)))
-}
-
-fn file_id(found: &Found) -> Option<FileId> {
-    let metadata = fs::metadata(&found.path_to_attach).ok()?;
-    Some((metadata.dev(), metadata.ino(), found.family, found.named.clone()))
-}
-
-fn file_name(found: &Found) -> String {
-    Path::new(&found.display).file_name().map_or_else(|| found.display.clone(), |name| name.to_string_lossy().into())
 }

@@ -1,0 +1,158 @@
+//! Where the probes of a recording are: allocators found, attached to, and looked for again.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::{Attached, Session, SessionError};
+use crate::{
+    allocator::{DiscoverError, Family, Found, GO, discover_loader},
+    kernel::Scope,
+    live::Key,
+};
+
+/// How long an allocator is looked for in a process that has just begun to run a program.
+const DISCOVERY: Duration = Duration::from_secs(2);
+
+/// How long after the loader has told of libraries it is looked for allocators: it tells of each twice, and a program
+/// that begins loads many.
+pub(super) const LIBRARIES_SETTLE: Duration = Duration::from_millis(20);
+
+/// Device and inode of a file, and whose functions in it: of the users' allocators, the name.
+pub(super) type FileId = (u64, u64, Family, Option<Arc<str>>);
+
+/// Where probes are.
+#[derive(Default)]
+pub(super) struct Probed {
+    /// Files whose probes see every process that maps them.
+    pub(super) everywhere: FxHashSet<FileId>,
+    /// Programs in Go that the user has been told of.
+    pub(super) go: FxHashSet<String>,
+    /// Processes whose loader tells of libraries.
+    pub(super) loaders: FxHashSet<(u32, FileId)>,
+    /// Files with probes of one process.
+    pub(super) by_process: FxHashMap<u32, FxHashSet<FileId>>,
+    /// Processes whose allocator is still looked for, and until when.
+    pub(super) wanted: FxHashMap<u32, Instant>,
+    /// Processes that have loaded libraries, and when to look for allocators in those.
+    pub(super) changed: FxHashMap<u32, Instant>,
+    /// Processes whose probes went in after they had begun.
+    pub(super) late: u64,
+    /// Files whose probes went in after their process had loaded them.
+    pub(super) late_libraries: u64,
+}
+
+impl Session {
+    /// The named allocators of which nothing was found, each with its files.
+    pub(super) fn missing(&self, found: &[Found]) -> Vec<(String, String)> {
+        let missing = self.config.named.missing(found);
+        missing.map(|allocator| (allocator.name.to_string(), allocator.files_text())).collect()
+    }
+
+    pub(super) fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
+        let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
+        for found in found {
+            self.known.processes.traced(key, found);
+            let Some(id) = file_id(found) else { continue };
+            let is_new =
+                !self.probed.everywhere.contains(&id) && self.probed.by_process.entry(key.pid).or_default().insert(id);
+            if is_new {
+                let sites = self.planner.sites_in(key.pid, found);
+                let probes = self.kernel.attach(found, &sites, Scope::Process(key.pid))?;
+                attached.files.push((file_name(found), probes));
+            }
+        }
+        self.attach_loader(key.pid);
+        Ok(attached)
+    }
+
+    /// The allocators that a process has mapped.
+    pub(super) fn discover(&mut self, pid: u32) -> Result<Vec<Found>, DiscoverError> {
+        let discovery = self.config.named.join(pid, self.finder.discover(pid))?;
+        for file in discovery.go {
+            if self.probed.go.insert(file.clone()) {
+                log::warn!("process {pid}: {file} is {GO}");
+            }
+        }
+        Ok(discovery.found)
+    }
+
+    /// Has the loader tell when libraries come and go: they may bring an allocator, and what was known of addresses does
+    /// not hold any more.
+    pub(super) fn attach_loader(&mut self, pid: u32) {
+        let Some(loader) = discover_loader(pid) else { return };
+        if !file_id(&loader).is_some_and(|id| self.probed.loaders.insert((pid, id))) {
+            return;
+        }
+        let sites = self.planner.sites_in(pid, &loader);
+        match self.kernel.attach(&loader, &sites, Scope::Process(pid)) {
+            // What was loaded after the last look and before this probe, nobody tells of.
+            Ok(_) => _ = self.probed.changed.insert(pid, Instant::now() + LIBRARIES_SETTLE),
+            Err(error) => log::info!("process {pid}: libraries that come and go are not seen: {error}"),
+        }
+    }
+
+    /// Attaches to the allocators that a process has loaded since it was last looked at.
+    pub(super) fn attach_libraries(&mut self, pid: u32) -> Option<Attached> {
+        if self.probed.wanted.contains_key(&pid) {
+            return None; // it begins only now
+        }
+        let key = self.known.processes.current(pid)?;
+        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
+        match attached {
+            Ok(attached) if attached.files.is_empty() => None,
+            Ok(attached) => {
+                self.probed.late_libraries += attached.files.len() as u64;
+                Some(attached)
+            }
+            Err(error) => {
+                log::info!("process {pid}: libraries that it has loaded are not traced: {error}");
+                None
+            }
+        }
+    }
+
+    pub(super) fn want(&mut self, pid: u32) -> Option<Attached> {
+        self.probed.wanted.insert(pid, Instant::now() + DISCOVERY);
+        self.try_attach(pid)
+    }
+
+    pub(super) fn try_attach(&mut self, pid: u32) -> Option<Attached> {
+        let key = self.known.processes.current(pid)?;
+        let attached = self.discover(pid).map_err(SessionError::from).and_then(|found| self.attach_found(key, &found));
+        match attached {
+            Ok(attached) => {
+                self.probed.wanted.remove(&pid);
+                if attached.files.is_empty() {
+                    return None; // its probes were in before it began
+                }
+                self.probed.late += 1;
+                Some(attached)
+            }
+            Err(error) => {
+                let is_over = self.probed.wanted.get(&pid).is_none_or(|&until| Instant::now() > until);
+                let is_gone = matches!(&error, SessionError::Attach(error) if error.is_process_gone());
+                if is_over || is_gone {
+                    self.probed.wanted.remove(&pid);
+                    log::warn!("process {pid} is not traced: {error}");
+                }
+                None
+            }
+        }
+    }
+}
+
+pub(super) fn file_id(found: &Found) -> Option<FileId> {
+    let metadata = fs::metadata(&found.path_to_attach).ok()?;
+    Some((metadata.dev(), metadata.ino(), found.family, found.named.clone()))
+}
+
+pub(super) fn file_name(found: &Found) -> String {
+    Path::new(&found.display).file_name().map_or_else(|| found.display.clone(), |name| name.to_string_lossy().into())
+}
