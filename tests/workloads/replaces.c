@@ -1,4 +1,4 @@
-// Loads the two libraries of its last two arguments in turn, 40 times each, always to the same address, and takes a block in each.
+// Loads the two libraries of its last two arguments in turn, 400 times each, always to the same address, and takes a block in each.
 #include "truth.h"
 
 #include <dlfcn.h>
@@ -24,7 +24,7 @@ SITE static void in_library(const char *path, int is_first) {
 
 int main(int argc, char **argv) {
     truth_begin(argc, argv);
-    for (int i = 0; i < 80; i++) in_library(argv[argc - 2 + i % 2], i < 2);
+    for (int i = 0; i < 800; i++) in_library(argv[argc - 2 + i % 2], i < 2);
     truth_end();
     return 0;
 }

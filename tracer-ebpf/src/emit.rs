@@ -72,12 +72,24 @@ pub fn now() -> u64 {
 /// Puts `record` into ring `shard`; where there is no room, counts it as `lost`.
 #[inline(always)]
 pub fn send<T: 'static>(shard: u32, record: T, lost: Counter) {
+    put(shard, record, lost, wakeup);
+}
+
+/// Puts `record` into ring `shard` and wakes the reader: what it tells of may soon be gone. Where there is no room, counts
+/// it as `lost`.
+#[inline(always)]
+pub fn send_urgently<T: 'static>(shard: u32, record: T, lost: Counter) {
+    put(shard, record, lost, urgently);
+}
+
+#[inline(always)]
+fn put<T: 'static>(shard: u32, record: T, lost: Counter, flags: impl FnOnce() -> u64) {
     let Some(mut entry) = RINGS.get(shard).and_then(|ring| ring.reserve_untyped::<T>(0)) else {
         count(lost);
         return;
     };
     entry.write(record);
-    entry.submit(wakeup());
+    entry.submit(flags());
 }
 
 /// Puts `record` into every ring that is in use, and wakes the readers: the order of what befalls a process and of what
@@ -93,8 +105,7 @@ pub fn broadcast<T: Copy + 'static>(shards: u32, record: T, lost: Counter) {
             continue;
         };
         entry.write(record);
-        add(Counter::Sent, 1);
-        entry.submit(u64::from(BPF_RB_FORCE_WAKEUP));
+        entry.submit(urgently());
     }
 }
 
@@ -117,4 +128,11 @@ pub fn wakeup() -> u64 {
     let before = add(Counter::Sent, 1);
     let mask = SETTINGS.get(0).map_or(0, |settings| settings.wakeup_mask);
     u64::from(if before & u64::from(mask) == 0 { BPF_RB_FORCE_WAKEUP } else { BPF_RB_NO_WAKEUP })
+}
+
+/// Counts a record as sent, and says that it wakes the reader.
+#[inline(always)]
+pub fn urgently() -> u64 {
+    add(Counter::Sent, 1);
+    u64::from(BPF_RB_FORCE_WAKEUP)
 }

@@ -9,7 +9,7 @@ use aya_ebpf::{
 use heaptide_common::record::{FullRemainder, HELD, Head, Kind, REMAINDER_BYTES};
 
 use super::{Walk, held};
-use crate::{emit::wakeup, maps::RINGS, verify::mask};
+use crate::{emit::urgently, maps::RINGS, verify::mask};
 
 const PAGE: u64 = 4096;
 
@@ -46,7 +46,8 @@ pub unsafe fn send(shard: u32, walk: *const Walk, head: Head, id: u64) {
         held::all((&raw mut (*remainder).held).cast());
         (*remainder).length = copy((&raw mut (*record).memory).cast(), (*remainder).base);
     }
-    entry.submit(wakeup());
+    // What is mapped now tells how it goes on, and may soon be gone.
+    entry.submit(urgently());
 }
 
 /// Copies the stack from `from` on, up to the first page that is not there; says how many bytes.

@@ -19,7 +19,7 @@ use heaptide_common::{
 };
 
 use crate::{
-    emit::{MAPPING_SHARD, Task, send},
+    emit::{MAPPING_SHARD, Task, send_urgently},
     maps::{FILES, ROWS, WANTED, running},
 };
 
@@ -70,7 +70,7 @@ pub fn find(at: u64) -> Found {
         // Asked for once; where the map is full, the file stays without a table.
         if WANTED.insert(vma.file, 1, u64::from(BPF_NOEXIST)).is_ok() {
             let head = Task::current().head(Kind::Wanted, 0);
-            send(MAPPING_SHARD, Wanted { head, file: vma.file, address: at }, Counter::LostStack);
+            send_urgently(MAPPING_SHARD, Wanted { head, file: vma.file, address: at }, Counter::LostStack);
         }
         return Found::NoTable(vma.file);
     };
