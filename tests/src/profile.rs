@@ -84,6 +84,20 @@ pub struct Allocator {
     pub family: String,
     /// Its functions.
     pub functions: Vec<String>,
+    /// How often they were called.
+    #[serde(default)]
+    pub calls: Option<Calls>,
+}
+
+/// Calls of an allocator's functions.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+pub struct Calls {
+    /// How many.
+    pub count: u64,
+    /// For how long they were counted.
+    pub seconds: f64,
+    /// Whether those of other programs are among them.
+    pub shared: bool,
 }
 
 /// Allocations of one stack.

@@ -38,7 +38,7 @@ pub enum Counter {
     StackUnreadable = 13,
     /// Results that could not be read from the target's memory (`posix_memalign`'s pointer).
     ResultUnreadable = 14,
-    /// Probe hits while events were wanted.
+    /// Probe hits while events were wanted, without those that a tally counts (see [`crate::tally`]).
     Hits = 15,
     /// Recorded blocks for which there was no room in the table of them: releases of some others are not dismissed any
     /// more.

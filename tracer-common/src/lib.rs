@@ -11,6 +11,7 @@ pub mod sampling;
 pub mod settings;
 pub mod signature;
 pub mod stack;
+pub mod tally;
 pub mod unwind;
 
 pub use counter::Counter;

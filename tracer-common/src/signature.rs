@@ -91,6 +91,8 @@ const COUNT_SHIFT: u32 = 4;
 const OLD_SHIFT: u32 = 8;
 const OUT_SHIFT: u32 = 12;
 const DEPTH_SHIFT: u32 = 16;
+const TALLY_SHIFT: u32 = 24;
+const TALLY_FIELD: u64 = 0xff;
 
 // From the upper end, so that the fields above can grow.
 const NAMED: u64 = 1 << 63;
@@ -145,6 +147,19 @@ impl Cookie {
             Named::Release(_) => RELEASE,
         };
         Self(self.0 | NAMED | bits)
+    }
+
+    /// The same for a function whose calls are counted in the tally `index`: see [`crate::tally`].
+    #[must_use]
+    pub const fn counted(self, index: u8) -> Self {
+        Self(self.0 & !(TALLY_FIELD << TALLY_SHIFT) | (index as u64) << TALLY_SHIFT)
+    }
+
+    /// The tally that counts the function's calls.
+    #[inline(always)]
+    #[must_use]
+    pub const fn tally(self) -> u32 {
+        (self.0 >> TALLY_SHIFT & TALLY_FIELD) as u32
     }
 
     /// The register with the size.
@@ -237,6 +252,17 @@ mod tests {
         assert_eq!(cookie.old(), 6);
         assert!(cookie.is_named() && cookie.is_release() && !cookie.is_int() && !Cookie::named(cookie.out()));
         assert!(!place.is_named());
+    }
+
+    #[test]
+    fn a_tally_leaves_the_other_fields_as_they_are() {
+        let argument = Argument::new(1).unwrap();
+        let release =
+            Cookie::new([None, None, Register::new(6), None], Cookie::DEEPEST).of_named(Named::Release(argument));
+        let counted = release.counted(u8::MAX).counted(200);
+        assert_eq!((release.tally(), counted.tally()), (0, 200));
+        assert_eq!((counted.old(), counted.depth()), (6, u64::from(Cookie::DEEPEST)));
+        assert!(counted.is_named() && counted.is_release() && !counted.is_int());
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! Counting, so that nothing is dropped in silence.
 
-use heaptide_common::Counter;
+use heaptide_common::{Counter, signature::Cookie};
 
-use crate::{atomic, maps::COUNTERS};
+use crate::{
+    atomic,
+    maps::{CALLS, COUNTERS},
+};
 
 /// Adds one.
 #[inline(always)]
@@ -17,4 +20,13 @@ pub fn add(counter: Counter, amount: u64) -> u64 {
     // SAFETY: the map gives an aligned pointer to a u64 that lives as long as the program. Atomic, because a probe can be
     // preempted by a task on the same CPU that counts too.
     unsafe { atomic::fetch_add(slot, amount) }
+}
+
+/// Counts a call of an allocator's function, in the place of a [`Counter::Hits`].
+#[inline(always)]
+pub fn count_call(cookie: Cookie) {
+    if let Some(slot) = CALLS.get_ptr_mut(cookie.tally()) {
+        // SAFETY: as in `add`.
+        unsafe { atomic::fetch_add(slot, 1) };
+    }
 }

@@ -9,6 +9,7 @@ use heaptide_common::{
     Counter, Settings,
     record::{FullStack, Head},
     sampling::Bucket,
+    tally::TALLIES,
     unwind::{File, FileTable, Outcome},
 };
 
@@ -61,6 +62,10 @@ pub static SETTINGS: Array<Settings, 1> = Array::new();
 
 #[btf_map]
 pub static COUNTERS: PerCpuArray<u64, { Counter::COUNT }> = PerCpuArray::new();
+
+/// Calls of each allocator of each process: see [`heaptide_common::tally`].
+#[btf_map]
+pub static CALLS: PerCpuArray<u64, TALLIES> = PerCpuArray::new();
 
 #[btf_map]
 pub static RINGS: ArrayOfMaps<Ring, MAX_SHARDS> = ArrayOfMaps::new();

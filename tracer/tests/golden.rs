@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, ByMemory, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA, Sampled,
-    Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding, Usage,
+    Allocator, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA,
+    Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding, Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -60,6 +60,10 @@ fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
     stack(Memory::Heap, usage(bytes, blocks), frames)
 }
 
+fn calls(count: u64) -> Option<Calls> {
+    Some(Calls { count, seconds: 60.0, shared: false })
+}
+
 /// A process whose sums are those of its stacks.
 fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
     let mut sums = ByMemory::default();
@@ -73,6 +77,7 @@ fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
         file: "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
         family: "glibc".to_owned(),
         functions: ["malloc", "free", "realloc"].map(str::to_owned).to_vec(),
+        calls: calls(74_040),
     };
     let (name, allocators) = (name.to_owned(), vec![allocator]);
     Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
@@ -121,15 +126,33 @@ fn several_processes() -> Profile {
     let mut program = process(101, "gzip", vec![heap(64 << 10, 1, vec![frame("deflate", 9), frame("main", 1)])]);
     program.generation = 1;
     program.end = Some(End::Exited);
+    // The two programs of a process have the same probes.
+    for process in [&mut child, &mut program] {
+        process.allocators[0].calls = Some(Calls { count: 12, seconds: 0.034, shared: true });
+    }
     Profile { from_start: true, ..profile(vec![parent, child, program]) }
 }
 
 /// Nothing was allocated, and the kernel does not tell what the probes cost.
 fn empty() -> Profile {
     let mut profile = profile(vec![process(1, "idle", Vec::new())]);
+    profile.processes[0].allocators[0].calls = calls(0);
     profile.cost.bpf_seconds = None;
     profile.cost.target_cpu_seconds = 0.0;
     profile
+}
+
+/// A preloaded allocator has taken the place of the C library's.
+fn replaced_allocator() -> Profile {
+    let mut process = process(5, "cache", vec![heap(4096, 4, vec![frame("fill", 2), frame("main", 1)])]);
+    process.allocators[0].calls = calls(0);
+    process.allocators.push(Allocator {
+        file: "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2".to_owned(),
+        family: "jemalloc".to_owned(),
+        functions: ["malloc", "free"].map(str::to_owned).to_vec(),
+        calls: calls(740_700),
+    });
+    profile(vec![process])
 }
 
 /// Whatever can be lost was lost, and no frame has a name.
@@ -236,6 +259,7 @@ fn sampled() -> Profile {
     });
     let mut idle = process(4243, "idle", Vec::new());
     let outstanding = Estimate { recorded: 0, low_bytes: 0, high_bytes: 1_934_000 };
+    idle.allocators[0].calls = calls(3);
     idle.sampled = Some(Sampled { exact: Exact::default(), recorded: 0, outstanding });
     let sampling = Some(Sampling { interval_bytes: 512 << 10, table_full: 3 });
     Profile { sampling, ..profile(vec![busy, idle]) }
@@ -309,6 +333,11 @@ fn several_processes_have_sums_of_their_own_and_together() {
 #[test]
 fn nothing_outstanding_is_a_result() {
     check_all("empty", &empty(), TextOptions::default());
+}
+
+#[test]
+fn the_silence_of_a_replaced_allocator_is_explained() {
+    check_all("replaced_allocator", &replaced_allocator(), TextOptions::default());
 }
 
 #[test]

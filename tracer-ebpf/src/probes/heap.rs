@@ -19,7 +19,7 @@ use heaptide_common::{
 
 use crate::{
     calls::{HeapCall, Returned, Thread},
-    count::{add, count},
+    count::{add, count, count_call},
     emit::{Task, send},
     maps::running,
     sampling,
@@ -80,7 +80,9 @@ pub fn heap_release(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
     let settings = running()?;
-    count(Counter::Hits);
+    // SAFETY: the context is the one that this program was given.
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    count_call(cookie);
     let task = Task::current();
     let thread = Thread::of(task, settings)?;
     // SAFETY: the context of a uprobe is the registers of the task.
@@ -89,8 +91,6 @@ fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
     if !begins {
         return None;
     }
-    // SAFETY: the context is the one that this program was given.
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let arguments = Arguments(registers);
     let size = asked(cookie, arguments.get(cookie.size()));
     let count = if Cookie::named(cookie.count()) { asked(cookie, arguments.get(cookie.count())) } else { 1 };
@@ -179,11 +179,11 @@ fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<
 #[inline(always)]
 fn heap_freed(ctx: &ProbeContext) -> Option<()> {
     let settings = running()?;
-    count(Counter::Hits);
-    // SAFETY: the context of a uprobe is the registers of the task.
-    let registers = unsafe { &*ctx.regs };
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    count_call(cookie);
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
     let address = Arguments(registers).get(cookie.old());
     if address == 0 {
         return None;
@@ -211,12 +211,12 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
 #[inline(always)]
 fn heap_released(ctx: &ProbeContext) -> Option<()> {
     let settings = running()?;
-    count(Counter::Hits);
+    // SAFETY: the context is the one that this program was given.
+    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
+    count_call(cookie);
     let task = Task::current();
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    // SAFETY: the context is the one that this program was given.
-    let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     let address = Arguments(registers).named(cookie.old());
     let Some(thread) = Thread::of(task, settings) else {
         // Without room for the thread, what the allocator frees beneath is recorded too; the release itself is not lost.

@@ -32,6 +32,12 @@ impl Role {
         !matches!(self, Self::Release | Self::Libraries)
     }
 
+    /// Whether the function hands out blocks or takes them back.
+    #[must_use]
+    pub const fn is_heap(self) -> bool {
+        matches!(self, Self::Allocate(_) | Self::Release | Self::Named(_))
+    }
+
     /// Whether the function takes memory from the kernel or gives it back, rather than a block.
     #[must_use]
     pub const fn is_mapping(self) -> bool {

@@ -5,7 +5,7 @@ use std::{os::fd::OwnedFd, thread::JoinHandle};
 use aya::programs::uprobe::UProbeLink;
 use heaptide_common::Named;
 
-use super::{AttachError, Kernel, Means, single};
+use super::{AttachError, Kernel, Means, Tally, single};
 use crate::{
     allocator::{Found, FoundFunction, Role},
     sites::Site,
@@ -27,6 +27,8 @@ pub struct Probes {
     pub functions: usize,
     /// Probes, at entries and returns.
     pub probes: usize,
+    /// What counts the calls; `None` when no function hands out blocks or takes them back.
+    pub tally: Option<Tally>,
 }
 
 /// The probes that are being taken out; dropping the value waits until the last one is.
@@ -58,6 +60,8 @@ pub(super) struct Probe<'a> {
     site: &'a Site,
     /// Where, when that is not its site: in bytes from the begin of the file.
     at: Option<u64>,
+    /// The place of its tally.
+    tally: u8,
 }
 
 impl Probe<'_> {
@@ -71,7 +75,7 @@ impl Probe<'_> {
 
     /// What its program is told.
     pub(super) const fn cookie(self) -> u64 {
-        self.site.cookie.0
+        self.site.cookie.counted(self.tally).0
     }
 }
 
@@ -81,8 +85,12 @@ const EVERYONE: u32 = 0;
 impl Kernel {
     /// Attaches a probe to each function of `found` that has a site: `sites` are those of its functions, in their order.
     pub fn attach(&mut self, found: &Found, sites: &[Option<Site>], scope: Scope) -> Result<Probes, AttachError> {
-        let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0 };
-        for (program, wanted) in by_program(found, sites) {
+        let counted =
+            found.functions.iter().zip(sites).any(|(function, site)| site.is_some() && function.role.is_heap());
+        let given = counted.then(|| self.tallies.give(owner(scope)));
+        let (tally, place) = given.unzip();
+        let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0, tally };
+        for (program, wanted) in by_program(found, sites, place.unwrap_or(0)) {
             let links = self.attached.entry(owner(scope)).or_default();
             probes.probes += wanted.len();
             match &self.means {
@@ -100,6 +108,7 @@ impl Kernel {
     /// Takes out the probes of a process that has ended, without waiting for it: see [`Detaching`].
     pub fn detach(&mut self, pid: u32) {
         let links = self.attached.remove(&pid).unwrap_or_default();
+        self.tallies.end(pid);
         if !links.is_empty() {
             drop_elsewhere(links);
         }
@@ -132,7 +141,7 @@ pub(super) fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<(
 
 /// The programs with the probes of each. A return's program comes before its call's: a call whose return will not be seen
 /// must not be followed. Those that the target hits most often come first, since in this order they go out again.
-fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static str, Vec<Probe<'a>>)> {
+fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> Vec<(&'static str, Vec<Probe<'a>>)> {
     let mut programs: Vec<(&'static str, Vec<Probe<'a>>)> = Vec::new();
     let mut add = |program: &'static str, probe: Probe<'a>| match programs.iter_mut().find(|(name, _)| *name == program)
     {
@@ -141,7 +150,7 @@ fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static 
         Some((_, probes)) => probes.push(probe),
         None => programs.push((program, vec![probe])),
     };
-    for probe in in_order(found, sites) {
+    for probe in in_order(found, sites, tally) {
         let throwing = found.throwing.iter().find(|(begin, _)| *begin == probe.function.file_offset);
         if let Some((_, returns)) = throwing {
             for &at in returns {
@@ -158,9 +167,9 @@ fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> Vec<(&'static 
 }
 
 /// Releases first, then as they are listed, `malloc` first.
-fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>]) -> impl Iterator<Item = Probe<'a>> {
+fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> impl Iterator<Item = Probe<'a>> {
     let probes = found.functions.iter().zip(sites);
-    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None }));
+    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None, tally }));
     let (releases, others): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.function.role == Role::Release);
     releases.into_iter().chain(others)
 }
@@ -196,7 +205,7 @@ mod tests {
         let found = crate::allocator::discover(std::process::id()).unwrap();
         let found = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
         let sites: Vec<_> = found.functions.iter().map(|function| Some(at_entry(function))).collect();
-        let programs = by_program(found, &sites);
+        let programs = by_program(found, &sites, 7);
         let place = |name| programs.iter().position(|(program, _)| *program == name).unwrap();
         for (returns, call) in [("heap_return", "heap_call"), ("mmap_return", "mmap_call")] {
             assert!(place(returns) < place(call), "{returns} comes before {call}");
@@ -206,7 +215,7 @@ mod tests {
         assert_eq!(programs.iter().map(|(_, sites)| sites.len()).sum::<usize>(), by_role);
         let most =
             sites.iter().cloned().enumerate().map(|(index, site)| site.filter(|_| index > 0)).collect::<Vec<_>>();
-        let fewer: usize = by_program(found, &most).iter().map(|(_, probes)| probes.len()).sum();
+        let fewer: usize = by_program(found, &most, 7).iter().map(|(_, probes)| probes.len()).sum();
         assert_eq!(
             fewer,
             by_role - programs_of(found.functions[0].role).len(),

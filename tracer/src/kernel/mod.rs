@@ -15,11 +15,13 @@ mod sampling;
 mod single;
 mod sys;
 mod tables;
+mod tallies;
 mod types;
 
 use std::{
     collections::HashMap,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    time::Instant,
 };
 
 use aya::{
@@ -42,10 +44,12 @@ pub use offsets::{OffsetError, Offsets};
 pub use prices::prices;
 pub use ring::Ring;
 pub use tables::{FileRows, Tables};
+pub use tallies::{Calls, Tallied, Tally};
 
 use multi::Multi;
 use object::{Code, Purpose};
 use sampling::{Sampling, Sizes};
+use tallies::Tallies;
 
 /// What the kernel part is asked to do.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +88,9 @@ pub struct Kernel {
     settings: Settings,
     settings_map: Array<MapData, Settings>,
     counters: PerCpuArray<MapData, u64>,
+    tallies: Tallies,
+    /// When events began to be recorded.
+    started: Option<Instant>,
     traced: BpfHashMap<MapData, u32, u32>,
     outcomes: PerCpuArray<MapData, u64>,
     sampling: Sampling,
@@ -110,6 +117,7 @@ impl Kernel {
         let rings = ring::make(&mut bpf, options)?;
         let settings_map = Array::try_from(take(&mut bpf, "SETTINGS")?)?;
         let counters = PerCpuArray::try_from(take(&mut bpf, "COUNTERS")?)?;
+        let tallies = Tallies::new(PerCpuArray::try_from(take(&mut bpf, "CALLS")?)?);
         let traced = BpfHashMap::try_from(take(&mut bpf, "TRACED")?)?;
         let Map::Array(rows) = take(&mut bpf, "ROWS")? else {
             return Err(LoadError::Incomplete { part: "ROWS".to_owned() });
@@ -162,6 +170,8 @@ impl Kernel {
             settings,
             settings_map,
             counters,
+            tallies,
+            started: None,
             traced,
             outcomes,
             sampling,
@@ -172,6 +182,7 @@ impl Kernel {
 
     /// From now on events are recorded.
     pub fn start(&mut self) -> Result<(), LoadError> {
+        self.started = Some(Instant::now());
         self.set_running(true)
     }
 

@@ -4,9 +4,13 @@ use std::cmp::Reverse;
 
 use heaptide_common::{Counter, unwind::Outcome};
 
-use super::{processes::Processes, tables::TableCounts};
+use super::{
+    coverage::{Traced, with_calls},
+    processes::Processes,
+    tables::TableCounts,
+};
 use crate::{
-    kernel::{Counters, Outcomes},
+    kernel::{Counters, Outcomes, Tallied},
     live::{AccountSummary, Spread, StackSummary, Summary},
     profile::{
         Estimate, Evidence, Exact, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched,
@@ -32,17 +36,25 @@ pub(super) fn processes(
     store: &StackStore,
     symbolizer: &mut Symbolizer,
     extent: Extent,
+    tallied: &Tallied,
 ) -> Vec<Process> {
-    summary.accounts.into_iter().map(|account| process(account, known, store, symbolizer, extent)).collect()
+    let accounts = summary.accounts.into_iter();
+    let (mut processes, traced): (Vec<_>, Vec<_>) =
+        accounts.map(|account| process(account, known, store, symbolizer, extent)).unzip();
+    for (process, allocators) in processes.iter_mut().zip(with_calls(traced, tallied)) {
+        process.allocators = allocators;
+    }
+    processes
 }
 
+/// A process, and its allocators, which are not in it yet.
 fn process(
     mut account: AccountSummary,
     known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
     extent: Extent,
-) -> Process {
+) -> (Process, Vec<Traced>) {
     let processes = known;
     let known = processes.get(account.key);
     if store.has_renamed() {
@@ -60,17 +72,18 @@ fn process(
     let code = Code { mappings: &known.mappings, perf_maps: &perf_maps };
     symbolizer.prepare(account.stacks.iter().map(|stack| (code, addresses(stack))), true);
     let stacks = account.stacks.iter().map(|stack| named(stack, code, store, symbolizer, extent)).collect();
-    Process {
+    let process = Process {
         pid: account.key.pid,
         generation: account.key.generation,
         name: known.name,
         forked_from: account.forked_from,
         end: account.end,
-        allocators: known.allocators,
+        allocators: Vec::new(),
         sums: account.sums,
         sampled: extent.sampled.map(|interval| sampled(&account, interval)),
         stacks,
-    }
+    };
+    (process, known.allocators)
 }
 
 fn sampled(account: &AccountSummary, interval: u32) -> Sampled {

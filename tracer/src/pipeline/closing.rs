@@ -2,11 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use heaptide_common::Counter;
+
 use super::{
     knowledge::Knowledge,
     tables::{TableCounts, TableMaker},
 };
-use crate::kernel::{Counters, Outcomes};
+use crate::kernel::{Counters, Outcomes, Tallied};
 
 /// How long a report waits for the tables that were asked for, and the stacks that need them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -14,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What can be told only while the kernel part is loaded.
 pub(super) struct Closing {
     pub(super) counters: Counters,
+    pub(super) tallied: Tallied,
     pub(super) outcomes: Outcomes,
     pub(super) tables: TableCounts,
     pub(super) elapsed: Duration,
@@ -28,6 +31,11 @@ pub(super) struct Closing {
 }
 
 impl Closing {
+    /// Hits of all probes.
+    pub(super) fn hits(&self) -> u64 {
+        self.counters[Counter::Hits] + self.tallied.hits
+    }
+
     /// Waits for the tables that were asked for, and for the stacks that need them.
     pub(super) fn settle(&mut self, tables: &TableMaker, known: &mut Knowledge) {
         known.finish_stacks(tables);

@@ -117,13 +117,8 @@ impl Knowledge {
             .kernel
             .sample
             .map(|_| Sampling { interval_bytes: u64::from(closing.interval), table_full: counters[Counter::TagsFull] });
-        let processes = assemble::processes(
-            summary,
-            processes,
-            store,
-            symbolizer,
-            Extent { most, sampled: sampling.map(|_| closing.interval) },
-        );
+        let extent = Extent { most, sampled: sampling.map(|_| closing.interval) };
+        let processes = assemble::processes(summary, processes, store, symbolizer, extent, &closing.tallied);
         Profile {
             schema: profile::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -136,7 +131,7 @@ impl Knowledge {
             processes,
             unknown,
             cost: Cost {
-                hits: counters[Counter::Hits],
+                hits: closing.hits(),
                 events,
                 bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
                 bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),

@@ -6,6 +6,7 @@
 
 mod assemble;
 mod closing;
+mod coverage;
 mod cpu;
 mod finish;
 mod knowledge;

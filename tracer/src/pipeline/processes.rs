@@ -6,10 +6,10 @@ use heaptide_common::unwind::File;
 use procfs::process::Process as ProcProcess;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{cpu::CpuTimes, perf_maps::PerfMaps};
+use super::{coverage::Traced, cpu::CpuTimes, perf_maps::PerfMaps};
 use crate::{
     allocator::Found,
-    kernel::{Launched, Mapped},
+    kernel::{Launched, Mapped, Tally},
     live::Key,
     process::{Identity, MappedFile, Mapping, Mappings, PerfMap, printable},
     profile::Allocator,
@@ -23,13 +23,13 @@ pub struct Known {
     /// What it has mapped.
     pub mappings: Mappings,
     /// Its traced allocators.
-    pub allocators: Vec<Allocator>,
+    pub(super) allocators: Vec<Traced>,
 }
 
 /// Allocators whose probes went in before the launched program began.
 #[derive(Default)]
 struct Planned {
-    allocators: Vec<Allocator>,
+    allocators: Vec<Traced>,
     /// The one process that the probes see; `None` when they see every process that maps the files.
     only: Option<u32>,
 }
@@ -64,7 +64,7 @@ impl Processes {
     /// process `only`, or every process that maps the files.
     pub fn follow_log(&mut self, launched: Launched, planned: &[Found], only: Option<u32>) {
         self.launched = Some(launched);
-        self.planned = Planned { allocators: planned.iter().map(allocator).collect(), only };
+        self.planned = Planned { allocators: planned.iter().map(|found| traced(found, None)).collect(), only };
     }
 
     /// A process is traced from now on.
@@ -80,7 +80,9 @@ impl Processes {
     pub fn forked(&mut self, parent: u32, child: Key) {
         self.read_log();
         let parent = self.current.get(&parent).copied();
-        let inherited = parent.map(|key| self.get(key)).unwrap_or_default();
+        let mut inherited = parent.map(|key| self.get(key)).unwrap_or_default();
+        // Not by what counts those of the parent, unless that is what counts everyone's.
+        inherited.allocators.iter_mut().for_each(|traced| traced.tally = None);
         self.add(child, inherited);
         self.cpu.forked(child.pid);
         match parent {
@@ -123,12 +125,19 @@ impl Processes {
         self.current.get(&pid).copied()
     }
 
-    /// Probes were attached to an allocator of process `key`.
-    pub fn traced(&mut self, key: Key, found: &Found) {
-        let allocator = allocator(found);
-        let known = self.known.entry(key).or_default();
-        if !known.allocators.contains(&allocator) {
-            known.allocators.push(allocator);
+    /// Probes were attached to an allocator of process `key`; this counts its calls.
+    pub fn traced(&mut self, key: Key, found: &Found, tally: Option<Tally>) {
+        traced(found, tally).put(&mut self.known.entry(key).or_default().allocators);
+        if self.planned.only == Some(key.pid) {
+            self.planned_is_counted(found, tally);
+        }
+    }
+
+    /// Probes are where a launched program will have an allocator; this counts its calls.
+    pub fn planned_is_counted(&mut self, found: &Found, tally: Option<Tally>) {
+        let counted = traced(found, tally);
+        for planned in self.planned.allocators.iter_mut().filter(|planned| planned.allocator == counted.allocator) {
+            planned.tally = tally;
         }
     }
 
@@ -189,10 +198,10 @@ impl Processes {
         if self.planned.only.is_some_and(|only| only != pid) {
             return;
         }
-        for allocator in &self.planned.allocators {
-            let is_its = |mapping: &Mapping| printable(&mapping.file.path.to_string_lossy()) == allocator.file;
-            if !known.allocators.contains(allocator) && known.mappings.iter().any(is_its) {
-                known.allocators.push(allocator.clone());
+        for planned in &self.planned.allocators {
+            let is_its = |mapping: &Mapping| printable(&mapping.file.path.to_string_lossy()) == planned.allocator.file;
+            if known.mappings.iter().any(is_its) {
+                planned.clone().put(&mut known.allocators);
             }
         }
     }
@@ -253,10 +262,12 @@ fn is_code_with_name(path: &[u8]) -> bool {
     path == b"[vdso]" || path.starts_with(b"/") && path != b"//anon"
 }
 
-fn allocator(found: &Found) -> Allocator {
-    Allocator {
+fn traced(found: &Found, tally: Option<Tally>) -> Traced {
+    let allocator = Allocator {
         file: found.display.clone(),
         family: found.name().to_owned(),
         functions: found.functions.iter().map(|function| function.name.to_string()).collect(),
-    }
+        calls: None,
+    };
+    Traced { allocator, tally }
 }

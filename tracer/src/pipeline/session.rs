@@ -10,9 +10,9 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use heaptide_common::{Counter, unwind::File};
+use heaptide_common::unwind::File;
 use nix::sys::stat::{major, minor};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -185,8 +185,9 @@ impl Session {
         if private {
             let mut attached = Attached { pid, files: Vec::new(), missing: self.missing(found) };
             for found in found {
-                self.probed.everywhere.extend(file_id(found));
                 let probes = self.kernel.attach(found, &self.planner.sites(found), Scope::Everyone)?;
+                self.probed.everywhere.extend(file_id(found).map(|id| (id, probes.tally)));
+                self.known.processes.planned_is_counted(found, probes.tally);
                 attached.files.push((file_name(found), probes));
             }
             return Ok(attached);
@@ -409,20 +410,22 @@ impl Session {
         let counters = self.kernel.counters()?;
         let outcomes = self.kernel.outcomes()?;
         let elapsed = self.began.0.elapsed();
-        let bpf = self.bill.seconds(counters[Counter::Hits], elapsed);
-        Ok(Closing {
+        let mut closing = Closing {
             counters,
+            tallied: self.kernel.tallied()?,
             outcomes,
             tables: TableCounts::default(),
             elapsed,
             began: self.began.1,
-            bpf,
+            bpf: None,
             from_start: self.from_start,
             late: self.probed.late,
             late_libraries: self.probed.late_libraries,
             interval: self.kernel.interval(),
-            sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashSet::is_empty),
-        })
+            sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashMap::is_empty),
+        };
+        closing.bpf = self.bill.seconds(closing.hits(), elapsed);
+        Ok(closing)
     }
 
     fn begin(&mut self, pid: u32, start: Start) -> Result<Key, SessionError> {

@@ -130,13 +130,16 @@ pub fn launcher(socket: &Path, private: &[PathBuf], command: &[OsString]) -> io:
         stream.write_all(&[FAILED])?;
         return stream.write_all(error.to_string().as_bytes());
     }
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    let mut command = Command::new(program);
+    command.args(arguments);
+    // From here on it calls no allocator: the calls would count as those of the program.
     stream.write_all(&[READY])?;
     let mut leave = [0];
     if stream.read(&mut leave)? == 0 || leave != [GO] {
         return Ok(()); // heaptide has changed its mind, or is gone
     }
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    let error = Command::new(program).args(arguments).exec();
+    let error = command.exec();
     stream.write_all(&[NOT_EXECUTED])?;
     stream.write_all(&error.raw_os_error().unwrap_or(0).to_ne_bytes())
 }

@@ -3,6 +3,7 @@
 //! Everything that a report prints is in here. Sizes are bytes, times are nanoseconds unless the name says otherwise.
 //! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
 
+mod calls;
 mod estimate;
 mod frame;
 mod method;
@@ -11,6 +12,7 @@ mod unknown;
 
 use serde::Serialize;
 
+pub use calls::Calls;
 pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
 pub use method::StackMethod;
@@ -83,7 +85,7 @@ pub enum End {
 }
 
 /// A library or program whose allocation functions were traced.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Allocator {
     /// The file, as the process has it mapped.
     pub file: String,
@@ -91,6 +93,8 @@ pub struct Allocator {
     pub family: String,
     /// The functions with a probe, by their first name.
     pub functions: Vec<String>,
+    /// Calls of those that hand out blocks or take them back; `None` when there are none, or nobody counted.
+    pub calls: Option<Calls>,
 }
 
 /// All allocations of one kind of memory with one stack.

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use jiff::Zoned;
 use jiff::tz::TimeZone;
 
+use super::coverage::is_silent;
 use super::page::Page;
 use super::process::title;
 use super::stack;
@@ -36,7 +37,11 @@ fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTi
         (Some(_), true) => ", estimated",
         (Some(_), false) => ", estimated, and events are missing",
     };
-    page.line(format_args!("    {bytes} in {blocks} outstanding in all{doubt}"))
+    page.line(format_args!("    {bytes} in {blocks} outstanding in all{doubt}"))?;
+    for process in profile.processes.iter().filter(|process| process.end.is_none() && is_silent(&process.allocators)) {
+        page.line(format_args!("    warning: {} has called no traced function so far", title(process)))?;
+    }
+    Ok(())
 }
 
 fn largest(profile: &Profile) -> Vec<(&Process, &Stack)> {
@@ -99,6 +104,23 @@ mod tests {
         assert_eq!(lines[1], "    300 bytes in 1 allocations from stack");
         assert_eq!(lines[3], "    10 bytes in 1 allocations from stack");
         assert_eq!(lines[5], "    310 bytes in 2 allocations outstanding in all");
+    }
+
+    #[test]
+    fn a_process_that_has_called_nothing_is_named() {
+        let calls = |count| Some(crate::profile::Calls { count, seconds: 5.0, shared: false });
+        let allocator = |count| crate::profile::Allocator {
+            file: "/usr/lib/libc.so.6".to_owned(),
+            family: "glibc".to_owned(),
+            functions: Vec::new(),
+            calls: calls(count),
+        };
+        let (mut silent, mut busy) = (process(7, &[]), process(8, &[20]));
+        silent.allocators = vec![allocator(0)];
+        busy.allocators = vec![allocator(1)];
+        let text = written(vec![silent, busy], 10);
+        let warnings: Vec<_> = text.lines().filter(|line| line.contains("warning")).collect();
+        assert_eq!(warnings, ["    warning: worker (pid 7) has called no traced function so far"]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human, human_and_exact};
-use super::{stack, trust, wholeness};
-use crate::profile::{Allocator, ByMemory, Memory, Process, Profile, Sampled, Sampling, Usage};
+use super::{coverage, stack, trust, wholeness};
+use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Sampling, Usage};
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
     for process in &profile.processes {
         page.blank()?;
         page.line(format_args!("{}", title(process)))?;
-        write_allocators(page, &process.allocators)?;
+        coverage::write(page, &process.allocators)?;
         write_estimated(page, profile, process.sampled)?;
         sums::write(page, &process.sums, options.shape(peak_is_bound, process.sampled))?;
         write_stacks(page, profile, process, *options)?;
@@ -83,17 +83,6 @@ fn write_head(page: &mut Page<'_>, profile: &Profile) -> io::Result<()> {
     if profile.processes.is_empty() {
         page.blank()?;
         page.line(format_args!("No process was traced."))?;
-    }
-    Ok(())
-}
-
-fn write_allocators(page: &mut Page<'_>, allocators: &[Allocator]) -> io::Result<()> {
-    for Allocator { file, family, functions } in allocators {
-        let functions = count(functions.len() as u64, "function");
-        page.line(format_args!("  {functions} of {family} traced in {file}"))?;
-    }
-    if allocators.is_empty() {
-        page.line(format_args!("  no allocator was found: only mapped memory is known"))?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::{Attached, Session, SessionError};
 use crate::{
     allocator::{DiscoverError, Family, Found, GO, discover_loader},
-    kernel::Scope,
+    kernel::{AttachError, Probes, Scope, Tally},
     live::Key,
 };
 
@@ -30,14 +30,14 @@ pub(super) type FileId = (u64, u64, Family, Option<Arc<str>>);
 /// Where probes are.
 #[derive(Default)]
 pub(super) struct Probed {
-    /// Files whose probes see every process that maps them.
-    pub(super) everywhere: FxHashSet<FileId>,
+    /// Files whose probes see every process that maps them, and what counts the calls.
+    pub(super) everywhere: FxHashMap<FileId, Option<Tally>>,
     /// Programs in Go that the user has been told of.
     pub(super) go: FxHashSet<String>,
     /// Processes whose loader tells of libraries.
     pub(super) loaders: FxHashSet<(u32, FileId)>,
-    /// Files with probes of one process.
-    pub(super) by_process: FxHashMap<u32, FxHashSet<FileId>>,
+    /// Files with probes of one process, and what counts the calls.
+    pub(super) by_process: FxHashMap<u32, FxHashMap<FileId, Option<Tally>>>,
     /// Processes whose allocator is still looked for, and until when.
     pub(super) wanted: FxHashMap<u32, Instant>,
     /// Processes that have loaded libraries, and when to look for allocators in those.
@@ -58,18 +58,33 @@ impl Session {
     pub(super) fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
         let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
         for found in found {
-            self.known.processes.traced(key, found);
-            let Some(id) = file_id(found) else { continue };
-            let is_new =
-                !self.probed.everywhere.contains(&id) && self.probed.by_process.entry(key.pid).or_default().insert(id);
-            if is_new {
-                let sites = self.planner.sites_in(key.pid, found);
-                let probes = self.kernel.attach(found, &sites, Scope::Process(key.pid))?;
-                attached.files.push((file_name(found), probes));
-            }
+            let tally = match file_id(found) {
+                Some(id) => self.attach_file(key.pid, id, found, &mut attached.files)?,
+                None => None,
+            };
+            self.known.processes.traced(key, found, tally);
         }
         self.attach_loader(key.pid);
         Ok(attached)
+    }
+
+    /// Attaches to an allocator of a process, unless its probes are in; gives what counts the calls.
+    fn attach_file(
+        &mut self,
+        pid: u32,
+        id: FileId,
+        found: &Found,
+        attached: &mut Vec<(String, Probes)>,
+    ) -> Result<Option<Tally>, AttachError> {
+        let its = self.probed.by_process.entry(pid).or_default();
+        if let Some(&tally) = self.probed.everywhere.get(&id).or_else(|| its.get(&id)) {
+            return Ok(tally);
+        }
+        its.insert(id.clone(), None);
+        let probes = self.kernel.attach(found, &self.planner.sites_in(pid, found), Scope::Process(pid))?;
+        self.probed.by_process.entry(pid).or_default().insert(id, probes.tally);
+        attached.push((file_name(found), probes));
+        Ok(probes.tally)
     }
 
     /// The allocators that a process has mapped.
