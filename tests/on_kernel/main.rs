@@ -4,6 +4,7 @@
 mod allocators;
 mod completeness;
 mod cost;
+mod coverage;
 mod debug_information;
 mod equality;
 mod errors;

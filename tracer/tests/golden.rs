@@ -60,8 +60,8 @@ fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
     stack(Memory::Heap, usage(bytes, blocks), frames)
 }
 
-fn calls(count: u64) -> Option<Calls> {
-    Some(Calls { count, seconds: 60.0, shared: false })
+fn calls(count: u64) -> Calls {
+    Calls { count, seconds: 60.0, shared: false }
 }
 
 /// A process whose sums are those of its stacks.
@@ -77,7 +77,7 @@ fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
         file: "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
         family: "glibc".to_owned(),
         functions: ["malloc", "free", "realloc"].map(str::to_owned).to_vec(),
-        calls: calls(74_040),
+        calls: Some(calls(74_040)),
     };
     let (name, allocators) = (name.to_owned(), vec![allocator]);
     Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
@@ -136,7 +136,7 @@ fn several_processes() -> Profile {
 /// Nothing was allocated, and the kernel does not tell what the probes cost.
 fn empty() -> Profile {
     let mut profile = profile(vec![process(1, "idle", Vec::new())]);
-    profile.processes[0].allocators[0].calls = calls(0);
+    profile.processes[0].allocators[0].calls = Some(calls(0));
     profile.cost.bpf_seconds = None;
     profile.cost.target_cpu_seconds = 0.0;
     profile
@@ -145,12 +145,12 @@ fn empty() -> Profile {
 /// A preloaded allocator has taken the place of the C library's.
 fn replaced_allocator() -> Profile {
     let mut process = process(5, "cache", vec![heap(4096, 4, vec![frame("fill", 2), frame("main", 1)])]);
-    process.allocators[0].calls = calls(0);
+    process.allocators[0].calls = Some(calls(0));
     process.allocators.push(Allocator {
         file: "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2".to_owned(),
         family: "jemalloc".to_owned(),
         functions: ["malloc", "free"].map(str::to_owned).to_vec(),
-        calls: calls(740_700),
+        calls: Some(calls(740_700)),
     });
     profile(vec![process])
 }
@@ -259,7 +259,7 @@ fn sampled() -> Profile {
     });
     let mut idle = process(4243, "idle", Vec::new());
     let outstanding = Estimate { recorded: 0, low_bytes: 0, high_bytes: 1_934_000 };
-    idle.allocators[0].calls = calls(3);
+    idle.allocators[0].calls = Some(calls(3));
     idle.sampled = Some(Sampled { exact: Exact::default(), recorded: 0, outstanding });
     let sampling = Some(Sampling { interval_bytes: 512 << 10, table_full: 3 });
     Profile { sampling, ..profile(vec![busy, idle]) }

@@ -69,13 +69,18 @@ const fn float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn allocator(family: &str, calls: Option<Calls>) -> Allocator {
+    fn allocator(family: &str, calls: impl Into<Option<Calls>>) -> Allocator {
         let functions = vec!["malloc".to_owned(), "free".to_owned()];
-        Allocator { file: format!("/usr/lib/lib{family}.so"), family: family.to_owned(), functions, calls }
+        Allocator {
+            file: format!("/usr/lib/lib{family}.so"),
+            family: family.to_owned(),
+            functions,
+            calls: calls.into(),
+        }
     }
 
-    fn calls(count: u64, seconds: f64) -> Option<Calls> {
-        Some(Calls { count, seconds, shared: false })
+    fn calls(count: u64, seconds: f64) -> Calls {
+        Calls { count, seconds, shared: false }
     }
 
     fn written(allocators: &[Allocator]) -> Vec<String> {
@@ -84,7 +89,7 @@ mod tests {
         String::from_utf8(out).unwrap().lines().map(|line| line.trim().to_owned()).collect()
     }
 
-    fn of_one(calls: Option<Calls>) -> Vec<String> {
+    fn of_one(calls: impl Into<Option<Calls>>) -> Vec<String> {
         let mut lines = written(&[allocator("glibc", calls)]);
         let line = lines.remove(0);
         lines.insert(0, line.strip_prefix("2 functions of glibc traced in /usr/lib/libglibc.so").unwrap().to_owned());
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn calls_of_several_programs_are_told_as_such_and_explain_no_silence() {
-        let shared = |count, seconds| Some(Calls { count, seconds, shared: true });
+        let shared = |count, seconds| Calls { count, seconds, shared: true };
         assert_eq!(of_one(shared(500, 10.0)), [": 50 calls a second in all programs that have it"]);
         let lines = written(&[allocator("glibc", calls(0, 10.0)), allocator("jemalloc", shared(1000, 10.0))]);
         assert_eq!(lines[0], "2 functions of glibc traced in /usr/lib/libglibc.so: no call in 10 s");
