@@ -18,9 +18,10 @@ use crate::workspace::Workspace;
 /// How many times slower than a usual machine the tests shall take an emulated one to be.
 const SLOWNESS: u32 = 8;
 
-/// The workloads of the tests about truth, about sampling, and about named allocators.
-const WORKLOADS: [&str; 16] = [
+/// The workloads of the tests about truth, about sampling, about coverage, and about named allocators.
+const WORKLOADS: [&str; 17] = [
     "before_main",
+    "calls",
     "failing",
     "first_free",
     "functions",
