@@ -12,6 +12,7 @@
 //! table. [`pipeline`] joins the pieces; [`cli`] turns what was typed into what it is asked to do.
 
 pub mod allocator;
+pub mod budget;
 pub mod cli;
 pub mod kernel;
 pub mod live;
