@@ -38,16 +38,21 @@ pub enum Counter {
     StackUnreadable = 13,
     /// Results that could not be read from the target's memory (`posix_memalign`'s pointer).
     ResultUnreadable = 14,
-    /// Probe hits while events were wanted, without those that a tally counts (see [`crate::tally`]).
+    /// Probe hits while events were wanted. The kernel part counts here only those that neither a tally counts (see
+    /// [`crate::tally`]) nor [`Counter::HitsAtReturns`]; the user side adds the latter when it reads.
     Hits = 15,
     /// Recorded blocks for which there was no room in the table of them: releases of some others are not dismissed any
     /// more.
     TagsFull = 16,
+    /// Of the hits, those at the returns of functions.
+    HitsAtReturns = 17,
+    /// Of the hits, those at instructions that the kernel steps over.
+    HitsStepped = 18,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = 17;
+    pub const COUNT: usize = 19;
 
     /// All counters, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -68,6 +73,8 @@ impl Counter {
         Self::ResultUnreadable,
         Self::Hits,
         Self::TagsFull,
+        Self::HitsAtReturns,
+        Self::HitsStepped,
     ];
 }
 

@@ -1,11 +1,21 @@
 //! What the user side tells the kernel part, once before the start and again when it stops.
 
+/// Which events are wanted.
+pub mod running {
+    /// None.
+    pub const NOTHING: u32 = 0;
+    /// All.
+    pub const EVERYTHING: u32 = 1;
+    /// Those of mappings and processes: the blocks of allocators are not recorded any more, at one instant for all.
+    pub const WITHOUT_BLOCKS: u32 = 2;
+}
+
 /// The only entry of the `SETTINGS` array.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// 1 while events are wanted. All probes go in while it is 0, so that the trace begins at one instant for all of
-    /// them: no allocation can be seen whose release a later probe would have missed.
+    /// What is wanted, of [`running`]. All probes go in while it is nothing, so that the trace begins at one instant for
+    /// all of them: no allocation can be seen whose release a later probe would have missed.
     pub running: u32,
     /// Rings in use, a power of two: an address belongs to the ring `hash(address) & (shards - 1)`.
     pub shards: u32,

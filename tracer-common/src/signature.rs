@@ -98,6 +98,7 @@ const TALLY_FIELD: u64 = 0xff;
 const NAMED: u64 = 1 << 63;
 const RELEASE: u64 = 1 << 62;
 const INT: u64 = 1 << 61;
+const STEPPED: u64 = 1 << 60;
 
 /// Bytes of a word on the stack.
 const WORD: u64 = 8;
@@ -204,6 +205,19 @@ impl Cookie {
         self.0 & RELEASE != 0
     }
 
+    /// The cookie of the same probe at an instruction that the kernel steps over, if it does.
+    #[must_use]
+    pub const fn at_stepped(self, is_stepped: bool) -> Self {
+        if is_stepped { Self(self.0 | STEPPED) } else { self }
+    }
+
+    /// Whether the kernel steps over the probed instruction.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_stepped(self) -> bool {
+        self.0 & STEPPED != 0
+    }
+
     /// Whether the size and the count are of type `int`.
     #[inline(always)]
     #[must_use]
@@ -251,7 +265,10 @@ mod tests {
         let cookie = Cookie::new([None, None, Register::new(6), None], 0).of_named(Named::Release(argument(1)));
         assert_eq!(cookie.old(), 6);
         assert!(cookie.is_named() && cookie.is_release() && !cookie.is_int() && !Cookie::named(cookie.out()));
-        assert!(!place.is_named());
+        assert!(!place.is_named() && !place.is_stepped());
+        let stepped = place.at_stepped(true);
+        assert!(stepped.is_stepped() && !stepped.is_named() && place.at_stepped(false) == place);
+        assert_eq!((stepped.size(), stepped.depth()), (place.size(), place.depth()));
     }
 
     #[test]

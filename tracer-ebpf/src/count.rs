@@ -13,6 +13,20 @@ pub fn count(counter: Counter) {
     add(counter, 1);
 }
 
+/// Counts a hit of a probe on an instruction, and whether the kernel steps over that.
+#[inline(always)]
+pub fn count_hit(cookie: Cookie) {
+    count(Counter::Hits);
+    count_step(cookie);
+}
+
+#[inline(always)]
+fn count_step(cookie: Cookie) {
+    if cookie.is_stepped() {
+        count(Counter::HitsStepped);
+    }
+}
+
 /// Adds `amount`, and gives this CPU's count before.
 #[inline(always)]
 pub fn add(counter: Counter, amount: u64) -> u64 {
@@ -29,4 +43,5 @@ pub fn count_call(cookie: Cookie) {
         // SAFETY: as in `add`.
         unsafe { atomic::fetch_add(slot, 1) };
     }
+    count_step(cookie);
 }

@@ -9,6 +9,7 @@ use heaptide_common::{
     Counter, Settings,
     record::{FullStack, Head},
     sampling::Bucket,
+    settings::running,
     tally::TALLIES,
     unwind::{File, FileTable, Outcome},
 };
@@ -123,9 +124,16 @@ pub static OUTCOMES: PerCpuArray<u64, { Outcome::COUNT }> = PerCpuArray::new();
 #[btf_map]
 pub static SCRATCH: PerCpuArray<Scratch, SCRATCHES> = PerCpuArray::new();
 
-/// The settings while events are wanted, else `None`.
+/// The settings while events of any kind are wanted, else `None`.
 #[inline(always)]
 pub fn running() -> Option<&'static Settings> {
     let settings = SETTINGS.get(0)?;
-    (settings.running != 0).then_some(settings)
+    (settings.running != running::NOTHING).then_some(settings)
+}
+
+/// The settings while blocks are wanted, else `None`.
+#[inline(always)]
+pub fn recording_blocks() -> Option<&'static Settings> {
+    let settings = SETTINGS.get(0)?;
+    (settings.running == running::EVERYTHING).then_some(settings)
 }

@@ -21,7 +21,7 @@ use crate::{
     calls::{HeapCall, Returned, Thread},
     count::{add, count, count_call},
     emit::{Task, send},
-    maps::running,
+    maps::recording_blocks,
     sampling,
     stack::Return,
 };
@@ -79,7 +79,7 @@ pub fn heap_release(ctx: ProbeContext) -> u32 {
 
 #[inline(always)]
 fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
-    let settings = running()?;
+    let settings = recording_blocks()?;
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     count_call(cookie);
@@ -109,8 +109,14 @@ fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
 
 #[inline(always)]
 fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<()> {
-    let settings = running()?;
-    count(Counter::Hits);
+    let settings = recording_blocks()?;
+    // A function that an exception may leave has its probe on the instruction by which it returns.
+    if throws {
+        count(Counter::Hits);
+        count(Counter::HitsStepped);
+    } else {
+        count(Counter::HitsAtReturns);
+    }
     let task = Task::current();
     let Some(thread) = Thread::known(task.tid()) else {
         count(Counter::ReturnWithoutCall);
@@ -178,7 +184,7 @@ fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<
 
 #[inline(always)]
 fn heap_freed(ctx: &ProbeContext) -> Option<()> {
-    let settings = running()?;
+    let settings = recording_blocks()?;
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     count_call(cookie);
@@ -210,7 +216,7 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
 
 #[inline(always)]
 fn heap_released(ctx: &ProbeContext) -> Option<()> {
-    let settings = running()?;
+    let settings = recording_blocks()?;
     // SAFETY: the context is the one that this program was given.
     let cookie = Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) });
     count_call(cookie);

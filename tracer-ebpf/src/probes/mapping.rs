@@ -1,18 +1,21 @@
 //! Mapping functions of the C library. What ends a mapping is recorded at the entry, what makes one at the return.
 
 use aya_ebpf::{
-    bindings::pt_regs,
+    EbpfContext,
+    helpers::generated::bpf_get_attach_cookie,
     macros::{uprobe, uretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
 use heaptide_common::{
     Counter,
     record::{Break, Kind, Map, Remap, Unmap, UnmapEnd, flag},
+    settings::running::EVERYTHING,
+    signature::Cookie,
 };
 
 use crate::{
     calls::{MappingCall, Returned, Thread},
-    count::count,
+    count::{count, count_hit},
     emit::{MAPPING_SHARD, Task, send},
     maps::running,
     stack::{self, Return},
@@ -28,7 +31,7 @@ pub fn mmap_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
     let bits = (registers.rdx & 0xffff_ffff) | registers.rcx << 32;
-    call(registers, registers.rsi, bits);
+    call(&ctx, registers.rsi, bits);
     0
 }
 
@@ -61,7 +64,7 @@ pub fn mmap_return(ctx: RetProbeContext) -> u32 {
 pub fn munmap_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    if let Some(task) = call(registers, registers.rsi, 0) {
+    if let Some(task) = call(&ctx, registers.rsi, 0) {
         let head = task.timeless_head(Kind::UnmapBegin, 0);
         let record = Unmap { head, address: registers.rdi, length: registers.rsi };
         send(MAPPING_SHARD, record, Counter::LostMapping);
@@ -84,7 +87,7 @@ pub fn munmap_return(ctx: RetProbeContext) -> u32 {
 pub fn mremap_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    if let Some(task) = call(registers, registers.rdx, 0) {
+    if let Some(task) = call(&ctx, registers.rdx, 0) {
         let head = task.timeless_head(Kind::RemapBegin, 0);
         let record = Unmap { head, address: registers.rdi, length: registers.rsi };
         send(MAPPING_SHARD, record, Counter::LostMapping);
@@ -110,7 +113,7 @@ pub fn mremap_return(ctx: RetProbeContext) -> u32 {
 pub fn break_call(ctx: ProbeContext) -> u32 {
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
-    call(registers, registers.rdi, 0);
+    call(&ctx, registers.rdi, 0);
     0
 }
 
@@ -146,15 +149,21 @@ fn send_break(hit: &Return<'_>, call: &MappingCall, before: u64, after: u64) {
 
 /// Keeps a call until its return; gives the task when the call is the outermost mapping call.
 #[inline(always)]
-fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
+fn call(ctx: &ProbeContext, length: u64, bits: u64) -> Option<Task> {
     let settings = running()?;
-    count(Counter::Hits);
+    // SAFETY: the context is the one that this program was given.
+    count_hit(Cookie(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) }));
+    // SAFETY: the context of a uprobe is the registers of the task.
+    let registers = unsafe { &*ctx.regs };
     let task = Task::current();
     let thread = Thread::of(task, settings)?;
     if !thread.mapping.place.begin(registers.rsp) {
         return None;
     }
-    let beneath = u64::from(thread.heap.holds(registers.rsp) || thread.first_free.holds(registers.rsp));
+    // Calls of allocators that were in flight when those were no longer wanted have never returned.
+    let beneath = u64::from(
+        settings.running == EVERYTHING && (thread.heap.holds(registers.rsp) || thread.first_free.holds(registers.rsp)),
+    );
     thread.mapping = MappingCall { place: thread.mapping.place, length, bits, beneath };
     Some(task)
 }
@@ -163,7 +172,7 @@ fn call(registers: &pt_regs, length: u64, bits: u64) -> Option<Task> {
 #[inline(always)]
 fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, MappingCall, u64)> {
     let settings = running()?;
-    count(Counter::Hits);
+    count(Counter::HitsAtReturns);
     let task = Task::current();
     // SAFETY: the context of a uretprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };

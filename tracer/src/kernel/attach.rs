@@ -3,9 +3,9 @@
 use std::{os::fd::OwnedFd, thread::JoinHandle};
 
 use aya::programs::uprobe::UProbeLink;
-use heaptide_common::Named;
+use heaptide_common::{Named, settings::running};
 
-use super::{AttachError, Kernel, Means, Tally, single};
+use super::{AttachError, Kernel, LoadError, Means, Tally, single};
 use crate::{
     allocator::{Found, FoundFunction, Role},
     sites::Site,
@@ -84,14 +84,21 @@ const EVERYONE: u32 = 0;
 
 impl Kernel {
     /// Attaches a probe to each function of `found` that has a site: `sites` are those of its functions, in their order.
+    /// After [`Kernel::stop_blocks`] only to functions that map memory.
     pub fn attach(&mut self, found: &Found, sites: &[Option<Site>], scope: Scope) -> Result<Probes, AttachError> {
-        let counted =
-            found.functions.iter().zip(sites).any(|(function, site)| site.is_some() && function.role.is_heap());
+        let is_wanted =
+            |function: &FoundFunction| function.role.is_heap() && self.settings.running != running::WITHOUT_BLOCKS;
+        let counted = found.functions.iter().zip(sites).any(|(function, site)| site.is_some() && is_wanted(function));
         let given = counted.then(|| self.tallies.give(owner(scope)));
         let (tally, place) = given.unzip();
         let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0, tally };
         for (program, wanted) in by_program(found, sites, place.unwrap_or(0)) {
-            let links = self.attached.entry(owner(scope)).or_default();
+            let is_block = is_of_blocks(program);
+            if is_block && self.settings.running == running::WITHOUT_BLOCKS {
+                continue;
+            }
+            let attached = if is_block { &mut self.attached_blocks } else { &mut self.attached };
+            let links = attached.entry(owner(scope)).or_default();
             probes.probes += wanted.len();
             match &self.means {
                 Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &wanted, scope)?)),
@@ -107,17 +114,33 @@ impl Kernel {
 
     /// Takes out the probes of a process that has ended, without waiting for it: see [`Detaching`].
     pub fn detach(&mut self, pid: u32) {
-        let links = self.attached.remove(&pid).unwrap_or_default();
+        let mut links = self.attached_blocks.remove(&pid).unwrap_or_default();
+        links.extend(self.attached.remove(&pid).unwrap_or_default());
         self.tallies.end(pid);
         if !links.is_empty() {
             drop_elsewhere(links);
         }
     }
 
+    /// From now on no blocks are recorded, and the probes of allocators go out; those of functions that map memory stay.
+    /// The kernel part is told first: so no block is seen allocated whose release a probe that was out has missed.
+    pub fn stop_blocks(&mut self) -> Result<(), LoadError> {
+        self.settings.running = running::WITHOUT_BLOCKS;
+        self.change_settings(|settings| settings.running = running::WITHOUT_BLOCKS)?;
+        for (_, links) in self.attached_blocks.drain() {
+            // Each for itself: after each link the kernel waits, and the next should not.
+            for link in links {
+                drop_elsewhere(link);
+            }
+        }
+        Ok(())
+    }
+
     /// Takes out everything, on threads of their own: after each link the kernel waits until no CPU is in one of its
     /// probes, and a report need not wait for that.
     pub fn detach_all(mut self) -> Detaching {
-        let mut links: Vec<Link> = self.attached.drain().flat_map(|(_, links)| links).collect();
+        let mut links: Vec<Link> = self.attached_blocks.drain().flat_map(|(_, links)| links).collect();
+        links.extend(self.attached.drain().flat_map(|(_, links)| links));
         let share = links.len().div_ceil(DETACHERS).max(1);
         let mut threads = Vec::new();
         while !links.is_empty() {
@@ -172,6 +195,11 @@ fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> impl 
     let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None, tally }));
     let (releases, others): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.function.role == Role::Release);
     releases.into_iter().chain(others)
+}
+
+/// Whether a program is at functions that hand out or take back blocks.
+fn is_of_blocks(program: &str) -> bool {
+    program.starts_with("heap_")
 }
 
 const fn owner(scope: Scope) -> u32 {

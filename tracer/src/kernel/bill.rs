@@ -16,6 +16,9 @@ use super::Kernel;
 /// How long the kernel measures at a time.
 pub const WINDOW: Duration = Duration::from_millis(50);
 
+/// Fewer runs say little of the next ones: a single one can take long.
+const FEWEST_RUNS: u64 = 20;
+
 /// Time and runs of all programs of the kernel part.
 #[derive(Clone, Copy, Debug, Default)]
 struct Runs {
@@ -29,6 +32,8 @@ pub struct Bill {
     window: Option<(OwnedFd, Instant)>,
     measured: Duration,
     last: Runs,
+    /// Of the newest window alone.
+    newest: Option<Runs>,
 }
 
 impl Bill {
@@ -43,8 +48,24 @@ impl Bill {
     pub fn close_window(&mut self, kernel: &Kernel) {
         if let Some((_, begin)) = self.window.take() {
             self.measured += begin.elapsed();
-            self.last = kernel.runs();
+            let runs = kernel.runs();
+            let time = runs.time.saturating_sub(self.last.time);
+            self.newest = Some(Runs { time, count: runs.count.saturating_sub(self.last.count) });
+            self.last = runs;
         }
+    }
+
+    /// Begins a window anew: what was measured in one that is open belongs to what was before.
+    pub fn reopen_window(&mut self, kernel: &Kernel) {
+        self.close_window(kernel);
+        self.newest = None;
+        self.open_window();
+    }
+
+    /// Nanoseconds of a run in the newest window; told once. `None` also when there were too few runs to tell.
+    pub fn newest_run(&mut self) -> Option<f64> {
+        let runs = self.newest.take()?;
+        (runs.count >= FEWEST_RUNS).then(|| mean_seconds(runs) * 1e9)
     }
 
     /// Seconds that the programs ran, given how often they ran in all, and the share of `elapsed` that was measured;

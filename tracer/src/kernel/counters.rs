@@ -42,6 +42,7 @@ pub(super) fn read(map: &PerCpuArray<MapData, u64>) -> Result<Counters, LoadErro
     for counter in Counter::ALL {
         counters.0[counter as usize] = map.get(&(counter as u32), 0)?.iter().sum();
     }
+    counters.0[Counter::Hits as usize] += counters[Counter::HitsAtReturns];
     Ok(counters)
 }
 

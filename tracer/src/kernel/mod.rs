@@ -30,8 +30,8 @@ use aya::{
     programs::{Program, ProgramError},
     sys::SyscallError,
 };
-use heaptide_common::Settings;
 pub use heaptide_common::StackMethod;
+use heaptide_common::{Settings, settings::running};
 
 pub use attach::{Detaching, Probes, Scope};
 pub use bill::{Bill, WINDOW as BILL_WINDOW};
@@ -81,6 +81,9 @@ pub type Diagnostics = aya_log::EbpfLogger<&'static dyn log::Log>;
 
 /// The loaded kernel part. Dropping it takes every probe and program out of the kernel.
 pub struct Kernel {
+    /// Probes of functions that hand out or take back blocks, by process.
+    attached_blocks: HashMap<u32, Vec<attach::Link>>,
+    /// All others.
     attached: HashMap<u32, Vec<attach::Link>>,
     means: Means,
     _tracepoints: Vec<OwnedFd>,
@@ -130,7 +133,7 @@ impl Kernel {
         let means = load_probes(&code, &mut bpf, options.empty)?;
         let tracepoints = load_tracepoints(&code, &offsets)?;
         let settings = Settings {
-            running: 0,
+            running: running::NOTHING,
             shards: options.shards,
             min_size: options.min_size,
             max_size: options.max_size,
@@ -161,9 +164,9 @@ impl Kernel {
             tag_shift: sizes.shift,
             wakeup_mask: ring::wakeup_mask(options),
         };
-        let attached = HashMap::new();
         let mut kernel = Self {
-            attached,
+            attached_blocks: HashMap::new(),
+            attached: HashMap::new(),
             means,
             _tracepoints: tracepoints,
             bpf,
@@ -231,8 +234,8 @@ impl Kernel {
         }
     }
 
-    fn set_running(&mut self, running: bool) -> Result<(), LoadError> {
-        self.settings.running = u32::from(running);
+    fn set_running(&mut self, is_running: bool) -> Result<(), LoadError> {
+        self.settings.running = if is_running { running::EVERYTHING } else { running::NOTHING };
         Ok(self.settings_map.set(0, self.settings, 0)?)
     }
 }

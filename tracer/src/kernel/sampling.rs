@@ -6,7 +6,10 @@ use aya::{
     Ebpf,
     maps::{Array, HashMap as BpfHashMap, Map, MapData},
 };
-use heaptide_common::sampling::{Counts, FAMILIES, MAX_BUCKETS, TAGS, ThreadCounts};
+use heaptide_common::{
+    Settings,
+    sampling::{Counts, FAMILIES, MAX_BUCKETS, TAGS, ThreadCounts},
+};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use procfs::{Current as _, Meminfo};
 use rustc_hash::FxHashMap;
@@ -106,10 +109,15 @@ impl Kernel {
         if self.settings.samples == 0 {
             return Ok(());
         }
+        self.settings.interval = whole(interval);
+        self.change_settings(|settings| settings.interval = whole(interval))
+    }
+
+    /// Changes what the kernel part was told, while it may add to the epoch.
+    pub(super) fn change_settings(&mut self, change: impl FnOnce(&mut Settings)) -> Result<(), LoadError> {
         let mut settings = self.settings_map.get(&0, 0)?;
-        settings.interval = whole(interval);
+        change(&mut settings);
         settings.epoch = settings.epoch.wrapping_add(EPOCHS);
-        self.settings.interval = settings.interval;
         Ok(self.settings_map.set(0, settings, 0)?)
     }
 

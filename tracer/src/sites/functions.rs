@@ -33,7 +33,8 @@ impl Site {
         };
         let cookie = Cookie::new(arguments.map(place), plan.depth);
         let cookie = if let Role::Named(named) = function.role { cookie.of_named(named) } else { cookie };
-        Self { plan, cookie }
+        let is_stepped = !prices.is_emulated(plan.class);
+        Self { plan, cookie: cookie.at_stepped(is_stepped) }
     }
 
     /// Where the probes go, in bytes from the begin of the file.

@@ -43,6 +43,18 @@ impl Prices {
         self.instructions[class.index()]
     }
 
+    /// Nanoseconds that so many hits take: at instructions that the kernel emulates, at those that it steps over, and at
+    /// returns. Each kind at its highest price: which instructions were hit, nobody counts.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a count")]
+    pub fn of_hits(&self, emulated: u64, stepped: u64, returns: u64) -> f64 {
+        let highest = |is_emulated| {
+            let classes = Class::ALL.into_iter().filter(|&class| self.is_emulated(class) == is_emulated);
+            classes.map(|class| self.of(class)).fold(0.0, f64::max)
+        };
+        emulated as f64 * highest(true) + stepped as f64 * highest(false) + returns as f64 * self.returns
+    }
+
     /// Whether the kernel emulates such an instruction, as far as the price tells. Where all cost about the same, it does.
     #[must_use]
     pub fn is_emulated(&self, class: Class) -> bool {
@@ -69,6 +81,13 @@ mod tests {
         let emulated: Vec<_> = Class::ALL.into_iter().filter(|&class| prices.is_emulated(class)).collect();
         assert_eq!(emulated, [Class::Push, Class::ConditionalJump, Class::Jump, Class::Call, Class::Nop]);
         assert!(prices.are_plausible());
+    }
+
+    #[test]
+    fn hits_have_the_price_of_their_kind() {
+        let prices = Prices::of_old();
+        let nanoseconds = prices.of_hits(10, 2, 3);
+        assert!((nanoseconds - (10.0 * EMULATED + 2.0 * STEPPED + 3.0 * RETURNS)).abs() < 1e-6, "{nanoseconds}");
     }
 
     #[test]
