@@ -2,6 +2,7 @@
 //! is loaded into the kernel must be alone).
 
 mod allocators;
+mod budget;
 mod completeness;
 mod cost;
 mod coverage;

@@ -17,6 +17,33 @@ pub struct Profile {
     /// What the recording cost: name, number.
     #[serde(default)]
     pub cost: BTreeMap<String, Option<f64>>,
+    /// What was done to keep a budget.
+    #[serde(default)]
+    pub budget: Option<Budget>,
+}
+
+/// What was done to keep a budget.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Budget {
+    /// The budget, as a share of 1.
+    pub max_share: f64,
+    /// The overhead of the whole recording.
+    pub average_share: f64,
+    /// The highest overhead of any second.
+    pub most_share: f64,
+    /// How blocks were recorded.
+    pub stages: Vec<BudgetStage>,
+}
+
+/// A way to record blocks, and for how long it was done.
+#[derive(Clone, Debug, Deserialize)]
+pub struct BudgetStage {
+    /// `all`, `sampled` or `none`.
+    pub blocks: String,
+    /// Bytes for which one block was recorded.
+    pub interval_bytes: u32,
+    /// Seconds.
+    pub seconds: f64,
 }
 
 /// A process.

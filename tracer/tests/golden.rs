@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place, Process, Profile, SCHEMA,
-    Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding, Usage,
+    Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place,
+    Process, Profile, Recorded, SCHEMA, Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding,
+    Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -93,6 +94,7 @@ fn profile(processes: Vec<Process>) -> Profile {
         from_start: false,
         stack_method: StackMethod::Cfi,
         sampling: None,
+        budget: None,
         processes,
         unknown: Unknown::default(),
         cost: Cost {
@@ -265,6 +267,22 @@ fn sampled() -> Profile {
     Profile { sampling, ..profile(vec![busy, idle]) }
 }
 
+/// A budget that could be kept by sampling.
+fn budget() -> Profile {
+    let stage = |blocks, interval_bytes, seconds| BudgetStage { blocks, interval_bytes, seconds };
+    let stages = vec![stage(Recorded::All, 0, 12.0), stage(Recorded::Sampled, 512 << 10, 48.0)];
+    let budget = Some(Budget { max_share: 0.03, average_share: 0.021, most_share: 0.029, stages });
+    Profile { budget, ..sampled() }
+}
+
+/// A budget that ended the recording of blocks.
+fn budget_ended() -> Profile {
+    let stage = |blocks, seconds| BudgetStage { blocks, interval_bytes: 0, seconds };
+    let stages = vec![stage(Recorded::All, 0.61), stage(Recorded::None, 59.39)];
+    let budget = Some(Budget { max_share: 0.005, average_share: 0.05, most_share: 3.5, stages });
+    Profile { budget, ..exact() }
+}
+
 /// More stacks than are shown.
 fn more_than_shown() -> Profile {
     let of = |number: u32| {
@@ -374,6 +392,12 @@ fn files_and_thread_stacks_are_shown_when_asked_for() {
 #[test]
 fn estimates_are_named_as_such() {
     check_all("sampled", &sampled(), TextOptions::default());
+}
+
+#[test]
+fn what_was_done_to_keep_a_budget_is_told() {
+    check_all("budget", &budget(), TextOptions::default());
+    check_all("budget_ended", &budget_ended(), TextOptions::default());
 }
 
 #[test]

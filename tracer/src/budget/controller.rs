@@ -23,6 +23,9 @@ const COARSEST: u32 = 32 << 20;
 const COARSER: u32 = 8;
 const FINER: u32 = 4;
 
+/// After so many looks above the budget in a row blocks are sampled.
+const SURE: u32 = 2;
+
 /// Below this share of what is planned with there is room for more.
 const ROOM: f64 = 0.4;
 
@@ -120,7 +123,8 @@ impl Controller {
         match self.mode {
             Mode::Stopped => Mode::Stopped,
             _ if self.above.trailing_ones() >= STRIKES || self.above.count_ones() >= MOST_ABOVE => Mode::Stopped,
-            Mode::Full if is_above => Mode::Sampled(FIRST_INTERVAL),
+            // Once alone can be chance: the processor's caches were cold, or little happened in all.
+            Mode::Full if self.above.trailing_ones() >= SURE => Mode::Sampled(FIRST_INTERVAL),
             Mode::Sampled(interval) if is_above => Mode::Sampled(interval.saturating_mul(COARSER).min(COARSEST)),
             Mode::Sampled(_) if self.calm >= CALM && in_full < self.plan * ROOM => Mode::Full,
             Mode::Sampled(interval) if self.calm >= CALM => Mode::Sampled((interval / FINER).max(FINEST)),

@@ -36,11 +36,18 @@ Examples:
   sudo heaptide record -p 4711 -d 30s --folded out  for flame graphs
   sudo heaptide record -p 4711 -d 30s --json -      all there is to know
   sudo heaptide record -p 4711 --sample 512KiB      a busy program: estimates
+  sudo heaptide record -p 4711 --max-overhead 3%    never slowed down by more
   sudo heaptide record --follow -- make -j4         a command's children too
 
 --sample 512KiB chooses blocks at random, by their bytes, and costs the program
 little: sums become estimates, and the report says how sure they are. What a
 process allocated in all is still counted exactly. 0 records every block.
+
+--max-overhead 3% records all blocks while the processes' CPU time grows by less
+than that (one that uses less than a tenth of a CPU counts as using a tenth).
+Where it would grow by more, blocks are sampled; and where the probes alone
+cost too much, blocks are not recorded any more, only mappings. The report says
+when, and what it cost. It takes at most a second to find out.
 
 Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
 Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
@@ -143,6 +150,9 @@ pub struct RecordArgs {
     /// Records one block in every so many bytes, and estimates the rest [default: records every block].
     #[arg(long, value_name = "SIZE", value_parser = values::sampling_interval)]
     pub sample: Option<Sample>,
+    /// Keeps the slowdown of the processes below this: samples, and stops recording blocks, where it must.
+    #[arg(long, value_name = "PERCENT", value_parser = values::overhead, conflicts_with_all = ["sample", "empty_programs"])]
+    pub max_overhead: Option<u32>,
     /// Shows only blocks held for longer than this.
     #[arg(long, value_name = "TIME", value_parser = values::time, default_value = "0")]
     pub older: Duration,

@@ -50,6 +50,8 @@ pub struct Recording {
     pub sizes: Sizes,
     /// Bytes for which one block is recorded, on average; `None`: every block is recorded.
     pub sample: Option<u32>,
+    /// How much the targets may be slowed down, in millionths; `None`: as much as it takes. Never 0.
+    pub max_overhead: Option<u32>,
     /// Younger blocks are not shown; 0 shows all.
     pub older: Duration,
     /// Most stacks in the text report; at least 1.
@@ -194,6 +196,7 @@ impl TryFrom<RecordArgs> for Recording {
                 None | Some(Sample::Everything) => None,
                 Some(Sample::Every(interval)) => Some(interval),
             },
+            max_overhead: args.max_overhead,
             older: args.older,
             top: args.top,
             outputs,

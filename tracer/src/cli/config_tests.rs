@@ -37,6 +37,7 @@ fn defaults_are_those_of_the_help() {
         interval: None,
         sizes: Sizes { min: 0, max: u64::MAX },
         sample: None,
+        max_overhead: None,
         older: Duration::ZERO,
         top: 10,
         outputs: Outputs::default(),
@@ -63,6 +64,7 @@ fn every_option_arrives() {
         interval: Some(Duration::from_secs(1)),
         sizes: Sizes { min: 1024, max: 1_000_000 },
         sample: Some(512 << 10),
+        max_overhead: None,
         older: Duration::from_secs(10),
         top: 3,
         outputs: Outputs { folded: Some(Destination::File("a".into())), json: Some(Destination::Stdout) },
@@ -77,6 +79,12 @@ fn every_option_arrives() {
         named: NamedAllocators::from_typed(vec!["sqlite3".parse().unwrap()], &[]).unwrap(),
     };
     assert_eq!(recording(&typed.split_whitespace().collect::<Vec<_>>()), Ok(expected));
+}
+
+#[test]
+fn a_budget_arrives_and_does_not_go_with_sampling_by_hand() {
+    assert_eq!(recording(&["-p", "7", "--max-overhead", "3%"]).unwrap().max_overhead, Some(30_000));
+    assert!(refusal(&["-p", "7", "--max-overhead", "3%", "--sample", "1M"]).contains("cannot be used with"));
 }
 
 #[test]

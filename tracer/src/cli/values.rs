@@ -57,6 +57,15 @@ pub(super) fn sampling_interval(text: &str) -> Result<Sample, String> {
     }
 }
 
+/// A share in percent, in millionths: `3%`, `0.5 %`; the sign may be left out.
+#[expect(clippy::cast_sign_loss, reason = "it is not negative")]
+pub(super) fn overhead(text: &str) -> Result<u32, String> {
+    const ACCEPTED: &str = "expected a percentage from 0.1% to 100%, such as 3%";
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    let number = number.filter(|number| (0.1..=100.0).contains(number)).ok_or(ACCEPTED)?;
+    Ok((number * 10_000.0).round() as u32)
+}
+
 /// A size of all rings together, rounded up to a power of two.
 pub(super) fn ring_bytes(text: &str) -> Result<u64, String> {
     const ACCEPTED: &str = "expected a size from 64KiB to 1GiB";
@@ -143,6 +152,17 @@ mod tests {
         }
         for text in ["", "some", "1025M", "8G", "-1"] {
             assert!(sampling_interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_overhead_is_a_percentage_within_limits() {
+        for (text, expected) in [("3%", 30_000), ("3", 30_000), ("0.5 %", 5_000), ("0.1%", 1_000), ("100%", 1_000_000)]
+        {
+            assert_eq!(overhead(text), Ok(expected), "{text}");
+        }
+        for text in ["", "%", "0", "0.09%", "101%", "-1%", "nan", "inf", "little"] {
+            assert!(overhead(text).is_err(), "{text}");
         }
     }
 

@@ -16,8 +16,8 @@ use super::Kernel;
 /// How long the kernel measures at a time.
 pub const WINDOW: Duration = Duration::from_millis(50);
 
-/// Fewer runs say little of the next ones: a single one can take long.
-const FEWEST_RUNS: u64 = 20;
+/// Fewer runs say little of the next ones: the first ones take long, since nothing is in the caches.
+const FEWEST_RUNS: u64 = 200;
 
 /// Time and runs of all programs of the kernel part.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,8 +32,8 @@ pub struct Bill {
     window: Option<(OwnedFd, Instant)>,
     measured: Duration,
     last: Runs,
-    /// Of the newest window alone.
-    newest: Option<Runs>,
+    /// Of the newest windows alone, until it is told.
+    newest: Runs,
 }
 
 impl Bill {
@@ -50,7 +50,8 @@ impl Bill {
             self.measured += begin.elapsed();
             let runs = kernel.runs();
             let time = runs.time.saturating_sub(self.last.time);
-            self.newest = Some(Runs { time, count: runs.count.saturating_sub(self.last.count) });
+            self.newest.time += time;
+            self.newest.count += runs.count.saturating_sub(self.last.count);
             self.last = runs;
         }
     }
@@ -58,14 +59,18 @@ impl Bill {
     /// Begins a window anew: what was measured in one that is open belongs to what was before.
     pub fn reopen_window(&mut self, kernel: &Kernel) {
         self.close_window(kernel);
-        self.newest = None;
+        self.newest = Runs::default();
         self.open_window();
     }
 
-    /// Nanoseconds of a run in the newest window; told once. `None` also when there were too few runs to tell.
+    /// Nanoseconds of a run in the newest windows; told once. `None` while there are too few runs to tell.
     pub fn newest_run(&mut self) -> Option<f64> {
-        let runs = self.newest.take()?;
-        (runs.count >= FEWEST_RUNS).then(|| mean_seconds(runs) * 1e9)
+        let runs = self.newest;
+        if runs.count < FEWEST_RUNS {
+            return None;
+        }
+        self.newest = Runs::default();
+        Some(mean_seconds(runs) * 1e9)
     }
 
     /// Seconds that the programs ran, given how often they ran in all, and the share of `elapsed` that was measured;

@@ -8,7 +8,10 @@ use super::{
     knowledge::Knowledge,
     tables::{TableCounts, TableMaker},
 };
-use crate::kernel::{Counters, Outcomes, Tallied};
+use crate::{
+    kernel::{Counters, Outcomes, Tallied},
+    profile::Budget,
+};
 
 /// How long a report waits for the tables that were asked for, and the stacks that need them.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -25,8 +28,10 @@ pub(super) struct Closing {
     pub(super) from_start: bool,
     pub(super) late: u64,
     pub(super) late_libraries: u64,
-    /// The interval by which blocks are chosen now.
-    pub(super) interval: u32,
+    /// The interval by which blocks are chosen, or the coarsest of several; `None` when all were recorded.
+    pub(super) sampled: Option<u32>,
+    /// What was done to keep a budget.
+    pub(super) budget: Option<Budget>,
     pub(super) sees_guests: bool,
 }
 

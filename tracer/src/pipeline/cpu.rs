@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use procfs::process::Process as ProcProcess;
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 use rustc_hash::FxHashMap;
 
-/// CPU time of each process, in the kernel's ticks.
+/// CPU time of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Used {
     /// What it had used before.
-    before: u64,
+    before: Duration,
     /// What it had used when it was last looked at.
-    last: u64,
+    last: Duration,
 }
 
 /// CPU time of all processes since they were traced.
@@ -19,27 +22,27 @@ struct Used {
 pub(super) struct CpuTimes {
     of: FxHashMap<u32, Used>,
     /// Of processes that have ended, as far as was seen.
-    ended: u64,
+    ended: Duration,
 }
 
 impl CpuTimes {
     /// A process counts from now on.
     pub(super) fn begin(&mut self, pid: u32) {
-        let before = ticks(pid).unwrap_or(0);
+        let before = time_of(pid).unwrap_or_default();
         self.add(pid, before);
     }
 
     /// A process counts from its own begin on.
     pub(super) fn forked(&mut self, pid: u32) {
-        self.add(pid, 0);
+        self.add(pid, Duration::ZERO);
         self.look(pid);
     }
 
     /// What was used so far does not count.
     pub(super) fn restart(&mut self) {
-        self.ended = 0;
+        self.ended = Duration::ZERO;
         for (&pid, used) in &mut self.of {
-            used.last = ticks(pid).unwrap_or(used.last);
+            used.last = time_of(pid).unwrap_or(used.last);
             used.before = used.last;
         }
     }
@@ -48,7 +51,7 @@ impl CpuTimes {
     pub(super) fn look(&mut self, pid: u32) {
         if let Some(used) = self.of.get_mut(&pid) {
             // A number that another process has by now would have used less.
-            used.last = ticks(pid).unwrap_or(used.last).max(used.last);
+            used.last = time_of(pid).unwrap_or(used.last).max(used.last);
         }
     }
 
@@ -56,34 +59,42 @@ impl CpuTimes {
     pub(super) fn end(&mut self, pid: u32) {
         self.look(pid);
         if let Some(used) = self.of.remove(&pid) {
-            self.ended += used.last - used.before;
+            self.ended += used.last.saturating_sub(used.before);
         }
     }
 
-    /// What all have used.
+    /// What all have used, as they were last looked at.
     pub(super) fn total(&self) -> Duration {
-        let living = self.of.values().map(|used| used.last - used.before).sum::<u64>();
-        let nanoseconds = (self.ended + living).saturating_mul(1_000_000_000) / procfs::ticks_per_second().max(1);
-        Duration::from_nanos(nanoseconds)
+        self.ended + self.of.values().map(|used| used.last.saturating_sub(used.before)).sum::<Duration>()
     }
 
-    fn add(&mut self, pid: u32, before: u64) {
+    /// What all have used by now.
+    pub(super) fn now(&mut self) -> Duration {
+        for (&pid, used) in &mut self.of {
+            used.last = time_of(pid).unwrap_or(used.last).max(used.last);
+        }
+        self.total()
+    }
+
+    fn add(&mut self, pid: u32, before: Duration) {
         // Whose end was not told has ended all the same.
         if let Some(forgotten) = self.of.insert(pid, Used { before, last: before }) {
-            self.ended += forgotten.last - forgotten.before;
+            self.ended += forgotten.last.saturating_sub(forgotten.before);
         }
     }
 }
 
-/// User and system time of a process, all threads, those included that have ended.
-fn ticks(pid: u32) -> Option<u64> {
-    let stat = ProcProcess::new(pid.cast_signed()).and_then(|process| process.stat()).ok()?;
-    Some(stat.utime.saturating_add(stat.stime))
+/// CPU time of a process, all threads, those included that have ended. Its clock is finer than what `/proc` tells.
+fn time_of(pid: u32) -> Option<Duration> {
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).ok()?;
+    clock_gettime(clock).ok().map(Duration::from)
 }
 
 #[cfg(test)]
 mod tests {
     use std::{process::Command, time::Instant};
+
+    use procfs::process::Process as ProcProcess;
 
     use super::*;
 

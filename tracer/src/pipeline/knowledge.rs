@@ -113,11 +113,10 @@ impl Knowledge {
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;
         let target_cpu_seconds = processes.cpu.total().as_secs_f64();
-        let sampling = config
-            .kernel
-            .sample
-            .map(|_| Sampling { interval_bytes: u64::from(closing.interval), table_full: counters[Counter::TagsFull] });
-        let extent = Extent { most, sampled: sampling.map(|_| closing.interval) };
+        let sampling = closing
+            .sampled
+            .map(|interval| Sampling { interval_bytes: interval.into(), table_full: counters[Counter::TagsFull] });
+        let extent = Extent { most, sampled: closing.sampled };
         let processes = assemble::processes(summary, processes, store, symbolizer, extent, &closing.tallied);
         Profile {
             schema: profile::SCHEMA,
@@ -128,6 +127,7 @@ impl Knowledge {
             from_start: closing.from_start,
             stack_method: config.kernel.stacks.into(),
             sampling,
+            budget: closing.budget.clone(),
             processes,
             unknown,
             cost: Cost {

@@ -5,6 +5,7 @@
 //! mappings by them. At the end, [`assemble`] makes a [`crate::profile::Profile`] of everything.
 
 mod assemble;
+mod budget;
 mod closing;
 mod coverage;
 mod cpu;

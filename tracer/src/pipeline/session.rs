@@ -19,6 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use probing::{LIBRARIES_SETTLE, Probed, file_id, file_name};
 
 use super::{
+    budget::Keeper,
     closing::Closing,
     knowledge::Knowledge,
     planner::Planner,
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     allocator::{DiscoverError, Finder, Found, NamedAllocators},
+    budget::Mode,
     kernel::{
         AttachError, Bill, Detaching, Diagnostics, Kernel, Launched, LoadError, Options, Probes, Ring, Scope,
         StackMethod, prices,
@@ -48,6 +50,9 @@ pub struct Config {
     pub older: Duration,
     /// Allocators that the user has named.
     pub named: NamedAllocators,
+    /// How much the targets may be slowed down, as a share of 1; `None`: as much as it takes. The kernel part must be
+    /// loaded for sampling.
+    pub budget: Option<f64>,
 }
 
 /// Why there is no recording.
@@ -92,6 +97,8 @@ pub struct Status {
     pub outstanding: u64,
     /// Events lost.
     pub lost: u64,
+    /// How blocks are recorded, with a budget.
+    pub mode: Option<Mode>,
 }
 
 /// How long a recording waits for the tables of what is mapped before it begins. Stacks that are quicker than the rest
@@ -105,19 +112,20 @@ const REREAD: Duration = Duration::from_millis(200);
 /// A recording.
 pub struct Session {
     config: Config,
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
+    pub(super) keeper: Option<Keeper>,
     prepared: Vec<(Ring, Shard)>,
     readers: Vec<Reader>,
     notices: UnboundedReceiver<Notice>,
     sender: UnboundedSender<Notice>,
-    known: Knowledge,
+    pub(super) known: Knowledge,
     tables: TableMaker,
     /// Files whose tables are wanted, and that were not yet seen mapped.
     unseen: Vec<(u32, File)>,
     finder: Finder,
-    planner: Planner,
+    pub(super) planner: Planner,
     probed: Probed,
-    bill: Bill,
+    pub(super) bill: Bill,
     began: (Instant, SystemTime),
     from_start: bool,
 }
@@ -136,6 +144,7 @@ impl Session {
         let older = config.older.as_nanos() as u64;
         let (sender, notices) = unbounded_channel();
         Ok(Self {
+            keeper: config.budget.map(Keeper::new),
             config,
             kernel,
             prepared: rings.into_iter().map(|ring| (ring, Shard::new(limits, older))).collect(),
@@ -207,6 +216,9 @@ impl Session {
         self.began = (Instant::now(), SystemTime::now());
         self.known.processes.cpu.restart();
         self.bill.open_window();
+        if let Some(keeper) = &mut self.keeper {
+            keeper.start();
+        }
         Ok(self.kernel.start()?)
     }
 
@@ -346,6 +358,7 @@ impl Session {
             events: gauges().map(|gauge| gauge.events.load(Ordering::Relaxed)).sum(),
             outstanding: gauges().map(|gauge| gauge.outstanding.load(Ordering::Relaxed)).sum(),
             lost: self.kernel.counters().map_or(0, |counters| counters.lost()),
+            mode: self.keeper.as_ref().map(Keeper::mode),
         }
     }
 
@@ -410,6 +423,12 @@ impl Session {
         let counters = self.kernel.counters()?;
         let outcomes = self.kernel.outcomes()?;
         let elapsed = self.began.0.elapsed();
+        let budget = self.keeper.as_ref().map(Keeper::told);
+        // A recording that could have been sampled, and was not, is none.
+        let sampled = match (&budget, self.config.kernel.sample) {
+            (Some(budget), _) => budget.coarsest(),
+            (None, sample) => sample.map(|_| self.kernel.interval()),
+        };
         let mut closing = Closing {
             counters,
             tallied: self.kernel.tallied()?,
@@ -421,7 +440,8 @@ impl Session {
             from_start: self.from_start,
             late: self.probed.late,
             late_libraries: self.probed.late_libraries,
-            interval: self.kernel.interval(),
+            sampled,
+            budget,
             sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashMap::is_empty),
         };
         closing.bpf = self.bill.seconds(closing.hits(), elapsed);

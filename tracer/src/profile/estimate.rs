@@ -6,7 +6,7 @@ use serde::Serialize;
 /// How blocks were chosen, where not all were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sampling {
-    /// Bytes for which one block was recorded, on average.
+    /// Bytes for which one block was recorded, on average; the most, where that was changed to keep a budget.
     pub interval_bytes: u64,
     /// Recorded blocks for which the kernel part's table of them had no room. Harmless: releases that were not needed
     /// were told instead.

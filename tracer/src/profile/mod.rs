@@ -3,6 +3,7 @@
 //! Everything that a report prints is in here. Sizes are bytes, times are nanoseconds unless the name says otherwise.
 //! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
 
+mod budget;
 mod calls;
 mod estimate;
 mod frame;
@@ -12,6 +13,7 @@ mod unknown;
 
 use serde::Serialize;
 
+pub use budget::{Budget, BudgetStage, Recorded};
 pub use calls::Calls;
 pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
@@ -42,6 +44,9 @@ pub struct Profile {
     /// How blocks were chosen; `None` when all were recorded. Then every sum of blocks is an estimate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampling: Option<Sampling>,
+    /// What was done to keep a budget; `None` without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget: Option<Budget>,
     /// One entry for each process and each program that it ran, in the order of their beginning.
     pub processes: Vec<Process>,
     /// What the recording cannot tell.

@@ -115,6 +115,7 @@ mod tests {
             from_start: true,
             stack_method: crate::profile::StackMethod::Cfi,
             sampling: None,
+            budget: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

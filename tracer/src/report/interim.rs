@@ -86,6 +86,7 @@ mod tests {
             from_start: false,
             stack_method: crate::profile::StackMethod::Cfi,
             sampling: None,
+            budget: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

@@ -1,5 +1,6 @@
 //! Reports: one file a format. Each is made from a finished [`crate::profile::Profile`] alone.
 
+mod budget;
 mod coverage;
 mod page;
 mod process;

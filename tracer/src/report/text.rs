@@ -7,7 +7,7 @@ use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human, human_and_exact};
-use super::{coverage, stack, trust, wholeness};
+use super::{budget, coverage, stack, trust, wholeness};
 use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Sampling, Usage};
 
 /// What to show.
@@ -66,9 +66,12 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
         write_stacks(page, profile, process, *options)?;
     }
     page.blank()?;
-    trust::write(page, &profile.unknown, profile.sampling)?;
+    trust::write(page, &profile.unknown, profile.sampling, profile.budget.as_ref())?;
     wholeness::write(page, profile.stack_method, &profile.unknown.unwinding)?;
     page.blank()?;
+    if let Some(budget) = &profile.budget {
+        page.line(format_args!("{}", budget::line(budget)))?;
+    }
     trust::write_cost(page, &profile.cost, profile.seconds)
 }
 
@@ -98,7 +101,8 @@ fn write_estimated(page: &mut Page<'_>, profile: &Profile, sampled: Option<Sampl
         Some(every) => format!(", 1 in about {}", every.max(1)),
         None => String::new(),
     };
-    page.line(format_args!("  estimated from {blocks}{share}: sampled at {}", human(interval_bytes)))
+    let how = if profile.budget.is_some() { "sampled at up to" } else { "sampled at" };
+    page.line(format_args!("  estimated from {blocks}{share}: {how} {}", human(interval_bytes)))
 }
 
 fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, duration, human};
-use crate::profile::{Cost, Sampling, Unknown};
+use crate::profile::{Budget, Cost, Sampling, Unknown};
 
 /// A count that is not zero matters: how many of what, and what it means.
 struct Line {
@@ -19,16 +19,28 @@ const fn line(number: u64, noun: &'static str, meaning: &'static str) -> Line {
 }
 
 /// Writes what is missing from the numbers, or that nothing is, and what else is not known.
-pub(super) fn write(page: &mut Page<'_>, unknown: &Unknown, sampling: Option<Sampling>) -> io::Result<()> {
-    let verdict = match (sampling, unknown.is_exact()) {
-        (None, true) => "Exact: no event is missing from these numbers.",
-        (None, false) => "Not exact: something is missing from these numbers.",
-        (Some(_), true) => {
-            "Estimated: blocks were sampled (--sample). No event of a recorded block is missing. Mappings are exact."
-        }
-        (Some(_), false) => "Estimated: blocks were sampled (--sample). And something is missing from the estimates.",
-    };
-    page.line(format_args!("{verdict}"))?;
+pub(super) fn write(
+    page: &mut Page<'_>,
+    unknown: &Unknown,
+    sampling: Option<Sampling>,
+    budget: Option<&Budget>,
+) -> io::Result<()> {
+    let ended = budget.and_then(Budget::blocks_ended_after);
+    if let Some(seconds) = ended {
+        write_ended(page, seconds)?;
+    }
+    let why = if budget.is_some() { "--max-overhead" } else { "--sample" };
+    match (sampling, unknown.is_exact()) {
+        (None, true) if ended.is_some() => page.line(format_args!("Until then exact: no event is missing."))?,
+        (None, true) => page.line(format_args!("Exact: no event is missing from these numbers."))?,
+        (None, false) => page.line(format_args!("Not exact: something is missing from these numbers."))?,
+        (Some(_), true) => page.line(format_args!(
+            "Estimated: blocks were sampled ({why}). No event of a recorded block is missing. Mappings are exact."
+        ))?,
+        (Some(_), false) => page.line(format_args!(
+            "Estimated: blocks were sampled ({why}). And something is missing from the estimates."
+        ))?,
+    }
     write_lines(page, &missing(unknown))?;
     let sampled = line(
         sampling.map_or(0, |sampling| sampling.table_full),
@@ -42,6 +54,14 @@ pub(super) fn write(page: &mut Page<'_>, unknown: &Unknown, sampling: Option<Sam
         write_lines(page, &beside)?;
     }
     Ok(())
+}
+
+/// Says that blocks were not recorded to the end.
+fn write_ended(page: &mut Page<'_>, seconds: f64) -> io::Result<()> {
+    let time = duration(seconds);
+    page.line(format_args!("Not whole: to keep the budget, blocks were recorded for the first {time} only."))?;
+    page.line(format_args!("  What is called outstanding was so then: what was allocated or freed since is missing."))?;
+    page.line(format_args!("  Mappings went on; since then they include what allocators map for themselves."))
 }
 
 fn write_lines(page: &mut Page<'_>, lines: &[Line]) -> io::Result<()> {
@@ -197,7 +217,7 @@ mod tests {
 
     fn written(unknown: &Unknown) -> String {
         let mut out = Vec::new();
-        write(&mut Page::new(&mut out), unknown, None).unwrap();
+        write(&mut Page::new(&mut out), unknown, None, None).unwrap();
         String::from_utf8(out).unwrap()
     }
 

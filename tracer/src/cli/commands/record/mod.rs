@@ -23,6 +23,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
+    budget::Mode,
     cli::{
         config::{Recording, Targets},
         exit,
@@ -124,6 +125,17 @@ fn announce(attached: &Attached) {
     status::say(&format!("attached to PID {pid}: {}", files.join(", ")));
 }
 
+/// What is done to keep the budget.
+fn announce_mode(mode: Mode) {
+    status::say(&match mode {
+        Mode::Full => "budget: all blocks are recorded again".to_owned(),
+        Mode::Sampled(interval) => format!("budget: one block in {} KiB is recorded from here on", interval >> 10),
+        Mode::Stopped => {
+            "budget: the allocators' probes alone cost more; only mappings are recorded from here on".to_owned()
+        }
+    });
+}
+
 /// The recording is over, the command is not: its exit code is still owed.
 async fn outlast(mut command: Child) -> anyhow::Result<ExitCode> {
     let status = command.wait().await.context("cannot wait for the command")?;
@@ -140,13 +152,15 @@ fn config(recording: &Recording) -> Config {
             max_size: recording.sizes.max,
             rows: rows::for_recording(recording),
             stacks: recording.stacks,
-            sample: recording.sample,
+            // With a budget, sampling may begin at any time.
+            sample: recording.sample.or(recording.max_overhead.map(|_| 1)),
             empty: recording.empty_programs,
             log_level: log_level(),
         },
         max_live: recording.max_live,
         older: recording.older,
         named: recording.named.clone(),
+        budget: recording.max_overhead.map(|millionths| f64::from(millionths) / 1e6),
     }
 }
 

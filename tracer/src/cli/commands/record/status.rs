@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::budget::Mode;
 use crate::pipeline::Status;
 use crate::symbols::{Progress, Standing};
 
@@ -31,10 +32,15 @@ impl StatusLine {
         let seconds = (status.elapsed.saturating_sub(self.last.elapsed)).as_secs_f64().max(1e-3);
         let rate = per_second(status.events.saturating_sub(self.last.events), seconds);
         self.bar.set_message(format!(
-            "{}, {} events/s, {} outstanding, {} lost (Ctrl-C ends the recording)",
+            "{}, {} events/s, {} outstanding{}, {} lost (Ctrl-C ends the recording)",
             HumanDuration(status.elapsed),
             HumanCount(rate),
             HumanBytes(status.outstanding),
+            match status.mode {
+                None | Some(Mode::Full) => "",
+                Some(Mode::Sampled(_)) => " (sampled, to keep the budget)",
+                Some(Mode::Stopped) => " when blocks were last recorded (they cost more than the budget)",
+            },
             HumanCount(status.lost),
         ));
         self.bar.tick();

@@ -12,8 +12,14 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval, sleep_until},
 };
 
-use super::{announce, report::print_interim, signals::Signals, status::StatusLine};
-use crate::{cli::config::Recording, kernel::BILL_WINDOW, pipeline::Session, process::Target};
+use super::{announce, announce_mode, report::print_interim, signals::Signals, status::StatusLine};
+use crate::{
+    budget::{FIRST_TICK, TICK},
+    cli::config::Recording,
+    kernel::BILL_WINDOW,
+    pipeline::Session,
+    process::Target,
+};
 
 /// How often mappings are read again, and the bill is measured.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -42,6 +48,10 @@ impl Watch<'_> {
         let mut housekeeping = every(HOUSEKEEPING);
         let mut status = every(STATUS);
         let mut look = every(LOOK);
+        let mut budget = self.recording.max_overhead.map(|_| every(TICK));
+        if let Some(budget) = &mut budget {
+            budget.reset_after(FIRST_TICK);
+        }
         let mut bill_end = Some(Instant::now() + BILL_WINDOW);
         let mut exited = None;
         loop {
@@ -69,6 +79,12 @@ impl Watch<'_> {
                 () = tick(reports.as_mut()) => {
                     let profile = self.session.interim(self.recording.top).await?;
                     self.status.aside(|| print_interim(&profile, self.recording.top))?;
+                }
+                () = tick(budget.as_mut()) => {
+                    if let Some(mode) = self.session.keep_budget()? {
+                        self.status.aside(|| announce_mode(mode));
+                        bill_end = Some(Instant::now() + BILL_WINDOW);
+                    }
                 }
                 _ = look.tick(), if self.session.is_looking() => {
                     for attached in self.session.look_again() {

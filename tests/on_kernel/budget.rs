@@ -1,0 +1,104 @@
+//! With `--max-overhead`: a program that does nothing but allocate is as fast as it is alone after a second, and one that
+//! sleeps most of its time is recorded in full.
+
+use std::{process::Command, thread, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use heaptide_tests::heaptide::Recording;
+use heaptide_tests::profile::Budget;
+use heaptide_tests::workload::Workload;
+use heaptide_tests::{build, compare};
+
+/// What the controller may need to find the way to record.
+const FOUND: Duration = Duration::from_secs(1);
+
+/// How long a pace is measured at a time, and how often.
+const ROUND: Duration = Duration::from_millis(300);
+const ROUNDS: usize = 7;
+
+/// A loop of pairs of malloc and free, in so many threads.
+fn churn(threads: usize) -> Result<Workload> {
+    Workload::run(Command::new(build::workload("bench_churn")?).arg(threads.to_string()))
+}
+
+/// What `bench_churn` has done so far: pairs, and nanoseconds of CPU time.
+fn done(churn: &mut Workload) -> Result<(f64, f64)> {
+    churn.tell("")?;
+    let answer = churn.hear("pairs ")?;
+    let numbers: Vec<f64> = answer.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [pairs, _, cpu] = numbers[..] else { anyhow::bail!("bench_churn answers {answer}") };
+    Ok((pairs, cpu))
+}
+
+/// Nanoseconds of CPU time that a pair takes: the best of some rounds, since others use the processor's caches, too.
+fn pace(churn: &mut Workload) -> Result<f64> {
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let before = done(churn)?;
+        thread::sleep(ROUND);
+        let after = done(churn)?;
+        best = best.min((after.1 - before.1) / (after.0 - before.0));
+    }
+    Ok(best)
+}
+
+fn stages(budget: &Budget) -> Vec<&str> {
+    budget.stages.iter().map(|stage| stage.blocks.as_str()).collect()
+}
+
+#[test]
+fn a_loop_of_calls_keeps_its_pace() -> Result<()> {
+    let mut program = churn(1)?;
+    let alone = pace(&mut program)?;
+    let recording = Recording::attach(&[program.pid()], &["--max-overhead", "3%"])?;
+    thread::sleep(FOUND);
+    let recorded = pace(&mut program)?;
+    let report = recording.stop()?;
+    // The budget, and as much as the pace of the program alone differs from one time to the next.
+    ensure!(recorded <= alone * 1.03 * 1.05, "a pair takes {alone} ns alone and {recorded} ns within the budget");
+    let budget = report.profile.budget.context("the report does not tell of the budget")?;
+    ensure!(stages(&budget).first() == Some(&"all") && stages(&budget).last() == Some(&"none"), "{budget:?}");
+    let recorded: f64 = budget.stages.iter().filter(|stage| stage.blocks != "none").map(|stage| stage.seconds).sum();
+    ensure!(
+        recorded < 1.0 && budget.most_share > 0.03,
+        "it is told that it took a while, and less than a second: {budget:?}"
+    );
+    let text = report.ended.out.join("\n");
+    ensure!(text.contains("\nNot whole: to keep the budget, blocks were recorded for the first 0."), "{text}");
+    ensure!(text.contains("\nBudget 3 %: all blocks recorded for "), "{text}");
+    ensure!(!text.contains("\nExact"), "{text}");
+    let said = report.ended.err.iter().any(|line| line.contains("only mappings are recorded from here on"));
+    ensure!(said, "{:?}", report.ended.err);
+    Ok(())
+}
+
+#[test]
+fn a_program_that_sleeps_is_recorded_in_full() -> Result<()> {
+    let mut gentle = Workload::start("gentle", &[])?;
+    let recording = Recording::attach(&[gentle.pid()], &["--max-overhead", "3%"])?;
+    gentle.go()?;
+    let accounts = gentle.done()?;
+    let report = recording.stop()?;
+    compare::same("gentle, within a budget", &accounts, &report.profile)?;
+    let budget = report.profile.budget.context("the report does not tell of the budget")?;
+    ensure!(stages(&budget) == ["all"] && budget.most_share < 0.03, "{budget:?}");
+    let text = report.ended.out.join("\n");
+    ensure!(text.contains("\nExact: no event is missing from these numbers.\n"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn an_end_is_told_when_blocks_are_not() -> Result<()> {
+    let mut program = churn(2)?;
+    let recording = Recording::attach(&[program.pid()], &["--max-overhead", "1%"])?;
+    thread::sleep(FOUND);
+    done(&mut program)?;
+    let ended = program.end()?;
+    ensure!(ended.status.success(), "{ended:?}");
+    let report = recording.end()?;
+    let process = report.profile.processes.first().context("no process is reported")?;
+    ensure!(process.end.as_deref() == Some("exited"), "{process:?}");
+    let budget = report.profile.budget.context("the report does not tell of the budget")?;
+    ensure!(stages(&budget).last() == Some(&"none"), "{budget:?}");
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! A session's budget: what the controller is told, and what is done of what it says.
+
+use std::time::{Duration, Instant};
+
+use heaptide_common::Counter;
+
+use super::session::{Session, SessionError};
+use crate::{
+    budget::{Controller, Mode, Stage, Tick},
+    kernel::Counters,
+    profile::{Budget, BudgetStage, Recorded},
+};
+
+/// Keeps the budget of a recording.
+pub(super) struct Keeper {
+    controller: Controller,
+    /// What was read at the last look.
+    at: Instant,
+    counters: Counters,
+    hits: u64,
+    cpu: Duration,
+}
+
+impl Keeper {
+    /// Keeps the overhead below a share of 1.
+    pub(super) fn new(budget: f64) -> Self {
+        let controller = Controller::new(budget);
+        Self { controller, at: Instant::now(), counters: Counters::default(), hits: 0, cpu: Duration::ZERO }
+    }
+
+    /// The recording begins.
+    pub(super) fn start(&mut self) {
+        self.at = Instant::now();
+    }
+
+    /// How blocks are recorded now.
+    pub(super) const fn mode(&self) -> Mode {
+        self.controller.mode()
+    }
+
+    /// What was done so far.
+    pub(super) fn told(&self) -> Budget {
+        let account = self.controller.account();
+        Budget {
+            max_share: account.budget(),
+            average_share: account.average(),
+            most_share: account.most(),
+            stages: account.stages().iter().map(told).collect(),
+        }
+    }
+}
+
+fn told(stage: &Stage) -> BudgetStage {
+    let (blocks, interval_bytes) = match stage.mode {
+        Mode::Full => (Recorded::All, 0),
+        Mode::Sampled(interval) => (Recorded::Sampled, interval),
+        Mode::Stopped => (Recorded::None, 0),
+    };
+    BudgetStage { blocks, interval_bytes, seconds: stage.seconds }
+}
+
+impl Session {
+    /// Looks whether the budget is kept, every [`crate::budget::TICK`]. Gives how blocks are recorded from now on, when
+    /// that changes; then the programs' cost is measured anew, and [`crate::kernel::BILL_WINDOW`] later comes the end.
+    pub fn keep_budget(&mut self) -> Result<Option<Mode>, SessionError> {
+        let Some(keeper) = &mut self.keeper else { return Ok(None) };
+        let (now, counters, cpu) = (Instant::now(), self.kernel.counters()?, self.known.processes.cpu.now());
+        let all = counters[Counter::Hits] + self.kernel.tallied()?.hits;
+        let since = |counter| counters[counter].saturating_sub(keeper.counters[counter]);
+        let (returns, stepped) = (since(Counter::HitsAtReturns), since(Counter::HitsStepped));
+        let hits = all.saturating_sub(keeper.hits);
+        let emulated = hits.saturating_sub(returns + stepped);
+        let tick = Tick {
+            wall: (now - keeper.at).as_secs_f64(),
+            cpu: cpu.saturating_sub(keeper.cpu).as_secs_f64(),
+            hits: as_float(hits),
+            traps: self.planner.prices().of_hits(emulated, stepped, returns) * 1e-9,
+            program: self.bill.newest_run(),
+        };
+        (keeper.at, keeper.counters, keeper.hits, keeper.cpu) = (now, counters, all, cpu);
+        log::debug!("the budget is looked at: {tick:?}");
+        let next = keeper.controller.look(&tick);
+        match next {
+            None => return Ok(None),
+            Some(Mode::Full) => self.kernel.set_interval(0)?,
+            Some(Mode::Sampled(interval)) => self.kernel.set_interval(interval)?,
+            Some(Mode::Stopped) => self.kernel.stop_blocks()?,
+        }
+        self.bill.reopen_window(&self.kernel);
+        Ok(next)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a count")]
+const fn as_float(count: u64) -> f64 {
+    count as f64
+}
