@@ -63,6 +63,19 @@ impl Session {
     /// Looks whether the budget is kept, every [`crate::budget::TICK`]. Gives how blocks are recorded from now on, when
     /// that changes; then the programs' cost is measured anew, and [`crate::kernel::BILL_WINDOW`] later comes the end.
     pub fn keep_budget(&mut self) -> Result<Option<Mode>, SessionError> {
+        let next = self.look_at_budget()?;
+        match next {
+            None => return Ok(None),
+            Some(Mode::Full) => self.kernel.set_interval(0)?,
+            Some(Mode::Sampled(interval)) => self.kernel.set_interval(interval)?,
+            Some(Mode::Stopped) => self.kernel.stop_blocks()?,
+        }
+        self.bill.reopen_window(&self.kernel);
+        Ok(next)
+    }
+
+    /// Takes into account what happened since the last look. Gives what should be done, if anything.
+    pub(super) fn look_at_budget(&mut self) -> Result<Option<Mode>, SessionError> {
         let Some(keeper) = &mut self.keeper else { return Ok(None) };
         let (now, counters, cpu) = (Instant::now(), self.kernel.counters()?, self.known.processes.cpu.now());
         let all = counters[Counter::Hits] + self.kernel.tallied()?.hits;
@@ -79,15 +92,7 @@ impl Session {
         };
         (keeper.at, keeper.counters, keeper.hits, keeper.cpu) = (now, counters, all, cpu);
         log::debug!("the budget is looked at: {tick:?}");
-        let next = keeper.controller.look(&tick);
-        match next {
-            None => return Ok(None),
-            Some(Mode::Full) => self.kernel.set_interval(0)?,
-            Some(Mode::Sampled(interval)) => self.kernel.set_interval(interval)?,
-            Some(Mode::Stopped) => self.kernel.stop_blocks()?,
-        }
-        self.bill.reopen_window(&self.kernel);
-        Ok(next)
+        Ok(keeper.controller.look(&tick))
     }
 }
 

@@ -385,6 +385,8 @@ impl Session {
         progress: Arc<Progress>,
     ) -> Result<(Profile, Detaching), SessionError> {
         self.kernel.stop()?;
+        // For the account only: it is too late to act on it.
+        self.look_at_budget()?;
         self.known.processes.refresh();
         self.close_bill();
         let mut closing = self.closing()?;

@@ -7,7 +7,7 @@ use crate::profile::{Budget, BudgetStage, Recorded};
 /// in any second.`
 pub(super) fn line(budget: &Budget) -> String {
     let stages: Vec<String> = budget.stages.iter().map(stage).collect();
-    let done = if stages.is_empty() { "over before it was looked at".to_owned() } else { stages.join(", ") };
+    let done = stages.join(", ");
     let (max, average, most) = (budget.max_share * 100.0, budget.average_share * 100.0, budget.most_share * 100.0);
     format!("Budget {max} %: {done}; overhead {average:.1} % on average, at most {most:.1} % in any second.")
 }
