@@ -73,6 +73,24 @@ fn a_loop_of_calls_keeps_its_pace() -> Result<()> {
 }
 
 #[test]
+fn a_program_with_work_of_its_own_keeps_its_pace() -> Result<()> {
+    // From many calls to fewer. How fast a step is, the machine says, and so how blocks are recorded.
+    for steps in ["2000", "8000", "32000"] {
+        let mut program = Workload::run(Command::new(build::workload("paced")?).arg(steps))?;
+        let alone = pace(&mut program)?;
+        let recording = Recording::attach(&[program.pid()], &["--max-overhead", "20%"])?;
+        thread::sleep(FOUND);
+        let recorded = pace(&mut program)?;
+        let report = recording.stop()?;
+        let budget = report.profile.budget.context("the report does not tell of the budget")?;
+        let told = format!("{steps} steps: {alone} ns alone, {recorded} ns within the budget: {budget:?}");
+        ensure!(recorded <= alone * 1.2 * 1.05, "{told}");
+        ensure!((budget.max_share - 0.2).abs() < 1e-9 && budget.average_share <= budget.most_share, "{told}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_program_that_sleeps_is_recorded_in_full() -> Result<()> {
     let mut gentle = Workload::start("gentle", &[])?;
     let recording = Recording::attach(&[gentle.pid()], &["--max-overhead", "3%"])?;
