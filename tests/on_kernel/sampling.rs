@@ -40,7 +40,7 @@ fn truth_of(account: &Account) -> Exact {
 fn counted(workload: &str, accounts: &[Account], profile: &Profile) -> Result<()> {
     for account in accounts {
         let process = profile.process(account.pid, account.generation).context("a process is not reported")?;
-        let exact = process.sampled.context("a process is not sampled")?.exact;
+        let exact = process.sampled.context("a process is not sampled")?.exact.context("nothing is counted")?;
         let truth = truth_of(account);
         ensure!(exact == truth, "{workload}, {account}: counted {exact:?}, done {truth:?}");
         ensure!(truth.allocations > 0, "{workload} did nothing");
@@ -52,7 +52,8 @@ fn counted(workload: &str, accounts: &[Account], profile: &Profile) -> Result<()
 /// the thread ends, which nobody can tell from other calls.
 fn counted_threads(workload: &str, threads: u64, accounts: &[Account], profile: &Profile) -> Result<()> {
     let process = profile.process(accounts[0].pid, 0).context("the process is not reported")?;
-    let (exact, truth) = (process.sampled.context("the process is not sampled")?.exact, truth_of(&accounts[0]));
+    let sampled = process.sampled.context("the process is not sampled")?;
+    let (exact, truth) = (sampled.exact.context("nothing is counted")?, truth_of(&accounts[0]));
     let own = exact.allocations == truth.allocations + threads
         && (1..1000 * threads).contains(&exact.allocated_bytes.saturating_sub(truth.allocated_bytes));
     ensure!(own && exact.releases >= truth.releases, "{workload}: counted {exact:?}, done {truth:?}");
@@ -117,7 +118,10 @@ fn nothing_is_outstanding_when_all_is_freed() -> Result<()> {
         counted(interval, &accounts, &report.profile)?;
         let process = report.profile.process(accounts[0].pid, 0).context("the process is not reported")?;
         let sampled = process.sampled.context("the process is not sampled")?;
-        ensure!(sampled.recorded > 100 && sampled.outstanding.recorded == 0, "{interval}: {sampled:?}");
+        ensure!(
+            sampled.recorded > 100 && sampled.outstanding.is_some_and(|outstanding| outstanding.recorded == 0),
+            "{interval}: {sampled:?}"
+        );
         let heap = process.sum("heap");
         ensure!(heap.outstanding == Usage::default() && heap.freed == heap.allocated, "{interval}: {heap:?}");
     }

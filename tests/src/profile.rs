@@ -38,12 +38,14 @@ pub struct Budget {
 /// A way to record blocks, and for how long it was done.
 #[derive(Clone, Debug, Deserialize)]
 pub struct BudgetStage {
-    /// `all`, `sampled` or `none`.
+    /// `all`, `sampled`, `pulses` or `none`.
     pub blocks: String,
     /// Bytes for which one block was recorded.
     pub interval_bytes: u32,
     /// Seconds.
     pub seconds: f64,
+    /// How many of them blocks were recorded.
+    pub recorded_seconds: f64,
 }
 
 /// A process.
@@ -73,11 +75,11 @@ pub struct Process {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 pub struct Sampled {
     /// What was counted.
-    pub exact: Exact,
+    pub exact: Option<Exact>,
     /// Blocks that were recorded.
     pub recorded: u64,
     /// What is outstanding.
-    pub outstanding: Estimate,
+    pub outstanding: Option<Estimate>,
 }
 
 /// Calls of allocators.

@@ -1,4 +1,5 @@
-// Pairs of malloc and free, and some work of its own between them: the first argument is how many steps.
+// Pairs of malloc and free, and some work of its own between them: the first argument is how many steps. With a second
+// one, a block is kept for good after every so many pairs.
 //
 // Answers each line of its input with `pairs N at T cpu C`, as bench_churn does. Ends with the input.
 #include "truth.h"
@@ -8,13 +9,19 @@
 
 static atomic_ullong pairs;
 static atomic_int is_over;
-static int steps;
+static int steps, keep_every;
+
+SITE static void keep(void) {
+    void *volatile block = malloc(100);
+    (void)block;
+}
 
 static void *work(void *unused) {
-    while (!atomic_load(&is_over)) {
+    for (unsigned long long done = 1; !atomic_load(&is_over); done++) {
         void *volatile block = malloc(64);
         for (volatile int step = 0; step < steps; step++);
         free(block);
+        if (keep_every > 0 && done % (unsigned long long)keep_every == 0) keep();
         atomic_fetch_add(&pairs, 1);
     }
     return unused;
@@ -28,6 +35,7 @@ static unsigned long long nanoseconds(clockid_t clock) {
 
 int main(int argc, char **argv) {
     steps = argc > 1 ? atoi(argv[1]) : 1000;
+    keep_every = argc > 2 ? atoi(argv[2]) : 0;
     pthread_t thread;
     truth_require(pthread_create(&thread, NULL, work, NULL) == 0, "no thread");
     clockid_t clock;

@@ -152,7 +152,9 @@ pub struct Sampled {
     /// The block. Its head's kind is [`Kind::Sampled`].
     pub allocation: Allocation,
     /// The interval by which it was chosen; 1 or 0 when every block is recorded.
-    pub interval: u64,
+    pub interval: u32,
+    /// For how many times its length the pulse stands in which it was recorded; 1 or 0 when it was not in pulses.
+    pub pulse: u32,
 }
 
 /// A thread has ended. Of two that end at the same time, the last may be told of first: after its process's exit.

@@ -80,6 +80,11 @@ pub struct Settings {
     /// A reader is woken at every n-th record of a CPU, and this is n - 1, a power of two less one. It looks by itself every
     /// few milliseconds: to be woken is for rings that would fill before that.
     pub wakeup_mask: u32,
+    /// For how many times its length a pulse of recording stands; 1 or 0 when blocks are not recorded in pulses. May be
+    /// changed together with [`Settings::generation`].
+    pub pulse: u32,
+    /// Changes whenever blocks are wanted again: the returns of calls that were in flight before were not seen.
+    pub generation: u32,
 }
 
 /// How stacks are taken.
@@ -99,4 +104,4 @@ pub enum StackMethod {
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}
 
-const _: () = assert!(size_of::<Settings>() == 128);
+const _: () = assert!(size_of::<Settings>() == 136);

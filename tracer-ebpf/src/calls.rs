@@ -99,8 +99,10 @@ pub struct Thread {
     /// What tells the address space of the thread from others.
     pub space: u64,
     pub first_free: FirstFree,
+    /// When its calls of allocators were seen: see [`Settings::generation`].
+    generation: u64,
     /// 0. To the end of a cache line.
-    unused: [u64; 8],
+    unused: [u64; 7],
 }
 
 const _: () = assert!(size_of::<Thread>() == size_of::<ThreadCounts>());
@@ -255,7 +257,8 @@ impl Thread {
         heap: HeapCall { place: Place::NONE, cookie: 0, size: 0, old: 0, out: 0 },
         mapping: MappingCall { place: Place::NONE, length: 0, bits: 0, beneath: 0 },
         space: 0,
-        unused: [0; 8],
+        generation: 0,
+        unused: [0; 7],
     };
 
     /// The thread's calls, when it has made any.
@@ -317,7 +320,18 @@ impl Thread {
         thread.mapping.place = Place::NONE;
         thread.space = space(task, settings);
         thread.first_free = FirstFree::NONE;
+        thread.generation = u64::from(settings.generation);
         Some(thread)
+    }
+
+    /// Forgets calls whose returns nobody has seen, since blocks were not recorded for a while.
+    #[inline(always)]
+    pub fn forget_unseen(&mut self, settings: &Settings) {
+        if self.generation != u64::from(settings.generation) {
+            self.generation = u64::from(settings.generation);
+            self.heap.place = Place::NONE;
+            self.first_free = FirstFree::NONE;
+        }
     }
 
     /// The thread has ended, or runs another program: its calls are over.

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Inlined, Memory, Place,
-    Process, Profile, Recorded, SCHEMA, Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed, Unwinding,
-    Usage,
+    Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, InPulses, Inlined, Memory,
+    Place, Process, Profile, Recorded, SCHEMA, Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed,
+    Unwinding, Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -255,31 +255,49 @@ fn sampled() -> Profile {
     let mapped = stack(Memory::Anonymous, usage(8192, 1), vec![frame("arena", 4), frame("main", 2)]);
     let mut busy = process(4242, "worker", vec![large, certain, mapped]);
     busy.sampled = Some(Sampled {
-        exact: Exact { allocations: 123_456, allocated_bytes: 99 << 20, releases: 120_000 },
+        exact: Some(Exact { allocations: 123_456, allocated_bytes: 99 << 20, releases: 120_000 }),
         recorded: 240,
-        outstanding: Estimate { recorded: 17, low_bytes: 69 << 20, high_bytes: 77 << 20 },
+        outstanding: Some(Estimate { recorded: 17, low_bytes: 69 << 20, high_bytes: 77 << 20 }),
     });
     let mut idle = process(4243, "idle", Vec::new());
-    let outstanding = Estimate { recorded: 0, low_bytes: 0, high_bytes: 1_934_000 };
+    let outstanding = Some(Estimate { recorded: 0, low_bytes: 0, high_bytes: 1_934_000 });
     idle.allocators[0].calls = Some(calls(3));
-    idle.sampled = Some(Sampled { exact: Exact::default(), recorded: 0, outstanding });
-    let sampling = Some(Sampling { interval_bytes: 512 << 10, table_full: 3 });
+    idle.sampled = Some(Sampled { exact: Some(Exact::default()), recorded: 0, outstanding });
+    let sampling = Some(Sampling { interval_bytes: 512 << 10, table_full: 3, in_pulses: false });
     Profile { sampling, ..profile(vec![busy, idle]) }
 }
 
 /// A budget that could be kept by sampling.
 fn budget() -> Profile {
-    let stage = |blocks, interval_bytes, seconds| BudgetStage { blocks, interval_bytes, seconds };
+    let stage =
+        |blocks, interval_bytes, seconds| BudgetStage { blocks, interval_bytes, seconds, recorded_seconds: seconds };
     let stages = vec![stage(Recorded::All, 0, 12.0), stage(Recorded::Sampled, 512 << 10, 48.0)];
-    let budget = Some(Budget { max_share: 0.03, average_share: 0.021, most_share: 0.029, stages });
+    let budget = Some(Budget { max_share: 0.03, average_share: 0.021, most_share: 0.029, stages, pulses: None });
     Profile { budget, ..sampled() }
+}
+
+/// A budget that could be kept by pulses: it is known for how much they stand, or not.
+fn budget_in_pulses(slowdown: Option<f64>) -> Profile {
+    let stage =
+        |blocks, seconds, recorded_seconds| BudgetStage { blocks, interval_bytes: 0, seconds, recorded_seconds };
+    let stages = vec![stage(Recorded::All, 0.15, 0.15), stage(Recorded::Pulses, 59.85, 1.2)];
+    let pulses = Some(InPulses { seconds: 1.2, slowdown });
+    let budget = Some(Budget { max_share: 0.03, average_share: 0.021, most_share: 0.16, stages, pulses });
+    let leak = heap(8 << 20, 2000, vec![frame("load_cache", 40), frame("main", 80)]);
+    let mut worker = process(4242, "worker", vec![leak]);
+    worker.sampled = Some(Sampled { recorded: 240, ..Sampled::default() });
+    let sampling = Some(Sampling { interval_bytes: 0, table_full: 0, in_pulses: true });
+    Profile { budget, sampling, ..profile(vec![worker]) }
 }
 
 /// A budget that ended the recording of blocks.
 fn budget_ended() -> Profile {
-    let stage = |blocks, seconds| BudgetStage { blocks, interval_bytes: 0, seconds };
+    let stage = |blocks, seconds| {
+        let recorded_seconds = if blocks == Recorded::None { 0.0 } else { seconds };
+        BudgetStage { blocks, interval_bytes: 0, seconds, recorded_seconds }
+    };
     let stages = vec![stage(Recorded::All, 0.61), stage(Recorded::None, 59.39)];
-    let budget = Some(Budget { max_share: 0.005, average_share: 0.05, most_share: 3.5, stages });
+    let budget = Some(Budget { max_share: 0.005, average_share: 0.05, most_share: 3.5, stages, pulses: None });
     Profile { budget, ..exact() }
 }
 
@@ -397,6 +415,8 @@ fn estimates_are_named_as_such() {
 #[test]
 fn what_was_done_to_keep_a_budget_is_told() {
     check_all("budget", &budget(), TextOptions::default());
+    check_all("budget_in_pulses", &budget_in_pulses(Some(1.6)), TextOptions::default());
+    check_all("budget_in_too_few_pulses", &budget_in_pulses(None), TextOptions::default());
     check_all("budget_ended", &budget_ended(), TextOptions::default());
 }
 

@@ -63,9 +63,9 @@ fn heap_event(weird: bool) -> impl Strategy<Value = Bytes> {
     prop_oneof![
         4 => (head(Kind::Allocation), address(weird), length(weird), 0_u64..4)
             .prop_map(|(head, address, size, stack)| bytes(&Allocation { head, address, size, stack })),
-        3 => (head(Kind::Sampled), address(weird), length(weird), 0_u64..4, interval(weird)).prop_map(
-            |(head, address, size, stack, interval)| {
-                bytes(&Sampled { allocation: Allocation { head, address, size, stack }, interval })
+        3 => (head(Kind::Sampled), address(weird), length(weird), 0_u64..4, choice(weird)).prop_map(
+            |(head, address, size, stack, (interval, pulse))| {
+                bytes(&Sampled { allocation: Allocation { head, address, size, stack }, interval, pulse })
             }
         ),
         2 => release(Kind::Release),
@@ -74,10 +74,12 @@ fn heap_event(weird: bool) -> impl Strategy<Value = Bytes> {
     ]
 }
 
-/// Intervals that blocks are chosen by; they change while a recording runs.
-fn interval(weird: bool) -> BoxedStrategy<u64> {
-    let usual = prop_oneof![Just(0_u64), Just(1), Just(64), Just(4096), Just(1 << 30)];
-    if weird { prop_oneof![4 => usual, 1 => any::<u64>()].boxed() } else { usual.boxed() }
+/// Intervals and pulses that blocks are chosen by; they change while a recording runs.
+fn choice(weird: bool) -> BoxedStrategy<(u32, u32)> {
+    let interval = prop_oneof![Just(0_u32), Just(1), Just(64), Just(4096), Just(1 << 30)];
+    let pulse = prop_oneof![3 => Just(0_u32), 1 => Just(1), 1 => Just(48), 1 => Just(4096)];
+    let usual = (interval, pulse);
+    if weird { prop_oneof![4 => usual, 1 => any::<(u32, u32)>()].boxed() } else { usual.boxed() }
 }
 
 fn mapping_event(weird: bool) -> impl Strategy<Value = Bytes> {
@@ -261,7 +263,7 @@ fn a_recorded_block_stands_for_others_until_it_is_released() {
     let mut shard = shard(PLENTY, false, true);
     let block = |address, size| {
         let allocation = Allocation { head: one(Kind::Sampled, 1), address, size, stack: 7 };
-        bytes(&Sampled { allocation, interval: 4096 })
+        bytes(&Sampled { allocation, interval: 4096, pulse: 0 })
     };
     let release = |address| bytes(&Release { head: one(Kind::Release, 1), address });
     apply(&mut shard, &[block(0x1000, 16), block(0x2000, 1 << 20), release(0x3000), release(0x9000)]);
@@ -286,7 +288,7 @@ fn blocks_chosen_by_different_intervals_add_up_at_their_stack() {
     let mut shard = shard(PLENTY, false, true);
     for (address, interval) in [(0x1000, 0), (0x2000, 64), (0x3000, 1 << 20)] {
         let allocation = Allocation { head: one(Kind::Sampled, 1), address, size: 1 << 30, stack: 7 };
-        apply(&mut shard, &[bytes(&Sampled { allocation, interval })]);
+        apply(&mut shard, &[bytes(&Sampled { allocation, interval, pulse: 0 })]);
     }
     let summary = finished(shard);
     assert_eq!(summary.accounts[0].stacks.len(), 1);

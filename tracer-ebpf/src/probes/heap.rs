@@ -85,6 +85,7 @@ fn heap_called(ctx: &ProbeContext, throws: bool) -> Option<()> {
     count_call(cookie);
     let task = Task::current();
     let thread = Thread::of(task, settings)?;
+    thread.forget_unseen(settings);
     // SAFETY: the context of a uprobe is the registers of the task.
     let registers = unsafe { &*ctx.regs };
     let begins = if throws { thread.heap.begin_throwing(registers.rsp) } else { thread.heap.begin(registers.rsp) };
@@ -177,7 +178,8 @@ fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<
         send(shard, allocation, Counter::LostAllocation);
     } else {
         sampling::mark(family, address, settings);
-        send(shard, Sampled { allocation, interval }, Counter::LostAllocation);
+        let (interval, pulse) = (interval as u32, settings.pulse);
+        send(shard, Sampled { allocation, interval, pulse }, Counter::LostAllocation);
     }
     Some(())
 }
@@ -204,6 +206,7 @@ fn heap_freed(ctx: &ProbeContext) -> Option<()> {
         send_release(settings, task, 0, address);
         return None;
     };
+    thread.forget_unseen(settings);
     // What an allocation function frees on its way is its own affair, unless it was handed out.
     let is_nested = thread.heap.holds(sp);
     if is_nested && !is_of_interest(thread, address) {
@@ -231,6 +234,7 @@ fn heap_released(ctx: &ProbeContext) -> Option<()> {
         }
         return None;
     };
+    thread.forget_unseen(settings);
     let mut flags = flag::NAMED;
     if thread.heap.begin(registers.rsp) {
         thread.heap = HeapCall { place: thread.heap.place, cookie: cookie.0, size: 0, old: address, out: 0 };

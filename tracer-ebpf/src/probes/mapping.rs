@@ -160,6 +160,7 @@ fn call(ctx: &ProbeContext, length: u64, bits: u64) -> Option<Task> {
     if !thread.mapping.place.begin(registers.rsp) {
         return None;
     }
+    thread.forget_unseen(settings);
     // Calls of allocators that were in flight when those were no longer wanted have never returned.
     let beneath = u64::from(
         settings.running == EVERYTHING && (thread.heap.holds(registers.rsp) || thread.first_free.holds(registers.rsp)),

@@ -7,10 +7,12 @@ use super::Mode;
 /// A stretch of time in one mode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Stage {
-    /// How blocks were recorded.
+    /// How blocks were recorded; of pulses and pauses, the first.
     pub mode: Mode,
     /// For how many seconds, all stretches in this mode together.
     pub seconds: f64,
+    /// The same without pauses.
+    pub recorded: f64,
 }
 
 /// Seconds of a look.
@@ -42,12 +44,14 @@ impl Account {
     }
 
     pub(super) fn add(&mut self, mode: Mode, seconds: Seconds) {
-        match self.stages.iter_mut().find(|stage| stage.mode == mode) {
-            Some(stage) => stage.seconds += seconds.wall,
-            None => self.stages.push(Stage { mode, seconds: seconds.wall }),
+        let recorded = if matches!(mode, Mode::Pause(_) | Mode::Stopped) { 0.0 } else { seconds.wall };
+        match self.stages.iter_mut().find(|stage| stage.mode.is_way_of(mode)) {
+            Some(stage) => (stage.seconds, stage.recorded) = (stage.seconds + seconds.wall, stage.recorded + recorded),
+            None => self.stages.push(Stage { mode, seconds: seconds.wall, recorded }),
         }
         self.all = self.all.and(seconds);
         self.last.push_back(seconds);
+        // Looks differ in length.
         while self.last.iter().skip(1).map(|look| look.wall).sum::<f64>() >= 0.999 {
             self.last.pop_front();
         }

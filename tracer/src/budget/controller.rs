@@ -1,8 +1,11 @@
 //! The choice of how to record.
 
+use std::time::Duration;
+
 use super::{
-    Mode, Tick,
+    FIRST_TICK, Mode, TICK, Tick,
     account::{Account, Seconds},
+    pulses::{MOST_WEIGHT, Pulse, Random, Worked},
 };
 
 /// Prices are measured in a loop; a busy program's traps can cost more: what they seem to cost is taken to be at least this
@@ -23,7 +26,7 @@ const COARSEST: u32 = 32 << 20;
 const COARSER: u32 = 8;
 const FINER: u32 = 4;
 
-/// After so many looks above the budget in a row blocks are sampled.
+/// After so many looks above the budget in a row blocks are sampled, or recorded in pulses where traps alone are too much.
 const SURE: u32 = 2;
 
 /// Below this share of what is planned with there is room for more.
@@ -39,6 +42,12 @@ const STRIKES: u32 = 6;
 const MOST_ABOVE: u32 = 16;
 const REMEMBERED: u32 = 30;
 
+/// For so many pulses there must be room before all is recorded again.
+const CALM_PULSES: u32 = 3;
+
+/// How much of what pulses needed to be spread over is remembered from one to the next: a calm one may be chance.
+const REMEMBERED_NEED: f64 = 0.5;
+
 /// Chooses how to record, so that a budget is kept.
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -50,15 +59,25 @@ pub struct Controller {
     sampled: f64,
     /// Whether each of the last looks was above the plan, the newest in the lowest bit.
     above: u32,
-    /// Looks in a row with room for more.
+    /// Looks in a row with room for more; pulses, when it records in those.
     calm: u32,
+    /// How many times the budget recording all would cost, as the last pulses have told.
+    need: f64,
+    /// Whether traps alone were above the plan at the last look: then sampling does not help.
+    is_trap_bound: bool,
+    random: Random,
+    /// What is left of a pause.
+    left: Duration,
+    looked: bool,
+    worked: Worked,
     account: Account,
 }
 
 impl Controller {
-    /// Keeps the overhead below `budget`, a share of 1. It begins with [`Mode::Full`].
+    /// Keeps the overhead below `budget`, a share of 1. It begins with [`Mode::Full`]. The `seed` is for the lengths of
+    /// pauses.
     #[must_use]
-    pub fn new(budget: f64) -> Self {
+    pub fn new(budget: f64, seed: u64) -> Self {
         Self {
             // What is not seen of the added time is taken for the targets' own.
             plan: budget * SEEN / (1.0 + budget * (1.0 - SEEN)),
@@ -67,6 +86,12 @@ impl Controller {
             sampled: DISMISSING,
             above: 0,
             calm: 0,
+            need: 0.0,
+            is_trap_bound: false,
+            random: Random::new(seed),
+            left: Duration::ZERO,
+            looked: false,
+            worked: Worked::default(),
             account: Account::new(budget),
         }
     }
@@ -77,30 +102,57 @@ impl Controller {
         self.mode
     }
 
+    /// When to look next, from the last look on.
+    #[must_use]
+    pub fn due(&self) -> Duration {
+        match self.mode {
+            Mode::Pulse(pulse) => pulse.length(),
+            // At least a little later, or it would look again and again.
+            Mode::Pause(_) => self.left.clamp(Duration::from_millis(1), TICK),
+            _ if self.looked => TICK,
+            _ => FIRST_TICK,
+        }
+    }
+
     /// What was done so far, and what it cost.
     #[must_use]
     pub const fn account(&self) -> &Account {
         &self.account
     }
 
+    /// Seconds of pulses so far, and how many times slower the targets were in them, when that can be told.
+    #[must_use]
+    pub fn pulses(&self) -> Option<(f64, Option<f64>)> {
+        self.worked.told()
+    }
+
     /// Takes in what was seen since the last look. Gives how to record from now on, when that changes.
     pub fn look(&mut self, tick: &Tick) -> Option<Mode> {
-        if let Some(nanoseconds) = tick.program {
-            match self.mode {
-                Mode::Full => self.full = nanoseconds,
-                Mode::Sampled(_) | Mode::Stopped => self.sampled = nanoseconds,
-            }
+        self.looked = true;
+        let records_all = matches!(self.mode, Mode::Full | Mode::Pulse(_));
+        match (tick.program, self.mode) {
+            (Some(nanoseconds), _) if records_all => self.full = nanoseconds,
+            (Some(nanoseconds), Mode::Sampled(_)) => self.sampled = nanoseconds,
+            _ => {}
         }
-        let now = if self.mode == Mode::Full { self.full } else { self.sampled };
+        let now = if records_all { self.full } else { self.sampled };
         let added = tick.traps + tick.hits * now * 1e-9;
         let own = tick.own(added);
+        self.worked.add(self.mode, tick.wall, added, tick.cpu);
         self.account.add(self.mode, Seconds { wall: tick.wall, added, own });
         let in_full = (tick.traps + tick.hits * self.full.max(now) * 1e-9) / own;
-        let next = self.choose(added / own, in_full);
+        self.is_trap_bound = tick.traps / own > self.plan;
+        let next = match self.mode {
+            Mode::Pulse(pulse) => self.after_pulse(pulse, in_full),
+            Mode::Pause(pulse) => self.in_pause(pulse, tick.wall),
+            _ => self.choose(added / own, in_full),
+        };
         if next == self.mode {
             return None;
         }
-        self.calm = 0;
+        if !next.is_in_pulses() {
+            self.calm = 0;
+        }
         self.sampled = match (self.mode, next) {
             // Less is recorded than so far.
             (Mode::Sampled(before), Mode::Sampled(after)) if after > before => self.sampled,
@@ -122,7 +174,11 @@ impl Controller {
         self.calm = if is_calm { self.calm + 1 } else { 0 };
         match self.mode {
             Mode::Stopped => Mode::Stopped,
-            _ if self.above.trailing_ones() >= STRIKES || self.above.count_ones() >= MOST_ABOVE => Mode::Stopped,
+            _ if self.is_too_often_above() => {
+                (self.above, self.calm) = (0, 0);
+                self.need = in_full / self.plan;
+                self.pause()
+            }
             // Once alone can be chance: the processor's caches were cold, or little happened in all.
             Mode::Full if self.above.trailing_ones() >= SURE => Mode::Sampled(FIRST_INTERVAL),
             Mode::Sampled(interval) if is_above => Mode::Sampled(interval.saturating_mul(COARSER).min(COARSEST)),
@@ -130,5 +186,37 @@ impl Controller {
             Mode::Sampled(interval) if self.calm >= CALM => Mode::Sampled((interval / FINER).max(FINEST)),
             mode => mode,
         }
+    }
+
+    fn is_too_often_above(&self) -> bool {
+        let in_a_row = self.above.trailing_ones();
+        in_a_row >= if self.is_trap_bound { SURE } else { STRIKES } || self.above.count_ones() >= MOST_ABOVE
+    }
+
+    /// A pause before the next pulse, as long as it needs to be.
+    fn pause(&mut self) -> Mode {
+        let pulse = Pulse::at_least(self.need);
+        self.left = self.random.pause(pulse);
+        Mode::Pause(pulse)
+    }
+
+    /// What follows a pause of which `seconds` have passed since the last look.
+    fn in_pause(&mut self, pulse: Pulse, seconds: f64) -> Mode {
+        self.left = self.left.saturating_sub(Duration::try_from_secs_f64(seconds).unwrap_or_default());
+        if self.left.is_zero() { Mode::Pulse(pulse) } else { Mode::Pause(pulse) }
+    }
+
+    /// What follows a pulse, given the overhead in it.
+    fn after_pulse(&mut self, pulse: Pulse, in_full: f64) -> Mode {
+        let need = in_full / self.plan;
+        self.need = need.max(REMEMBERED_NEED * self.need + (1.0 - REMEMBERED_NEED) * need);
+        self.calm = if in_full < self.plan * ROOM { self.calm + 1 } else { 0 };
+        if self.calm >= CALM_PULSES {
+            (self.above, self.calm) = (0, 0);
+            return Mode::Full;
+        }
+        // One pulse can have met a burst, and the recording is not to end for that.
+        let is_too_much = pulse.weight == MOST_WEIGHT && need > f64::from(MOST_WEIGHT);
+        if is_too_much { Mode::Stopped } else { self.pause() }
     }
 }

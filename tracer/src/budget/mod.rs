@@ -8,11 +8,13 @@
 //! divided by the CPU time that the targets would have used without it. Targets that use less than a tenth of a CPU
 //! count as using that much: a program that sleeps most of its time is not slowed down by being a little longer awake.
 //!
-//! Traps cost what they cost, however little is recorded at them. When they alone are too much, sampling does not help,
-//! and the probes of the allocators have to go: from then on only mappings are recorded.
+//! Traps cost what they cost, however little is recorded at them. When they alone are too much, sampling does not help, and
+//! the probes of the allocators are there only now and then: see [`pulses`]. When even that is too much they go for good,
+//! and from then on only mappings are recorded.
 
 mod account;
 mod controller;
+mod pulses;
 #[cfg(test)]
 mod simulation;
 
@@ -20,6 +22,7 @@ use std::time::Duration;
 
 pub use account::{Account, Stage};
 pub use controller::Controller;
+pub use pulses::Pulse;
 
 /// How often it is looked whether the budget is kept.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -37,8 +40,26 @@ pub enum Mode {
     Full,
     /// One in so many bytes, on average.
     Sampled(u32),
+    /// Each, in a pulse.
+    Pulse(Pulse),
+    /// None until the next pulse, which may be another than this one.
+    Pause(Pulse),
     /// None any more: there are no probes at the functions of allocators. Mappings go on.
     Stopped,
+}
+
+impl Mode {
+    /// Whether both are the same way to record: in pulses, for one.
+    #[must_use]
+    pub fn is_way_of(self, other: Self) -> bool {
+        self == other || self.is_in_pulses() && other.is_in_pulses()
+    }
+
+    /// Whether it is a pulse or a pause between two.
+    #[must_use]
+    pub const fn is_in_pulses(self) -> bool {
+        matches!(self, Self::Pulse(_) | Self::Pause(_))
+    }
 }
 
 /// What was seen since the last look.

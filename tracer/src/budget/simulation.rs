@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*};
 
-use super::{Controller, FIRST_TICK, Mode, TICK, Tick};
+use super::{Controller, FIRST_TICK, Mode, Tick};
 
 /// Seconds of a step of the simulation.
 const STEP: f64 = 0.01;
@@ -33,12 +33,12 @@ impl Costs {
     /// Of a run of the programs.
     fn program(&self, mode: Mode, size: f64) -> f64 {
         match mode {
-            Mode::Full => self.recording,
+            Mode::Full | Mode::Pulse(_) => self.recording,
             Mode::Sampled(interval) => {
                 let chosen = 1.0 - (-size / f64::from(interval)).exp();
                 self.dismissing + (self.recording - self.dismissing) * chosen
             }
-            Mode::Stopped => 0.0,
+            Mode::Pause(_) | Mode::Stopped => 0.0,
         }
     }
 }
@@ -66,7 +66,7 @@ impl Course {
 }
 
 fn run(budget: f64, phases: &[Phase], costs: &Costs) -> Course {
-    let mut course = Course { shares: Vec::new(), modes: Vec::new(), controller: Controller::new(budget) };
+    let mut course = Course { shares: Vec::new(), modes: Vec::new(), controller: Controller::new(budget, 7) };
     let mut tick = Tick::default();
     let mut due = FIRST_TICK.as_secs_f64();
     // The programs are measured after each change, and once a second.
@@ -77,12 +77,13 @@ fn run(budget: f64, phases: &[Phase], costs: &Costs) -> Course {
             left -= STEP;
             let mode = course.controller.mode();
             let program = costs.program(mode, phase.size);
-            let traps = if mode == Mode::Stopped { 0.0 } else { phase.calls * costs.trap };
+            let is_out = matches!(mode, Mode::Pause(_) | Mode::Stopped);
+            let traps = if is_out { 0.0 } else { phase.calls * costs.trap };
             let slowdown = 1.0 + traps + phase.calls * program;
             // A thread that slept less than the tracer adds is slowed down; otherwise it sleeps less.
             let cpu = (phase.cpus * slowdown).min(phase.cpus.ceil()) * STEP;
             let own = cpu / slowdown;
-            let hits = if mode == Mode::Stopped { 0.0 } else { own * phase.calls };
+            let hits = if is_out { 0.0 } else { own * phase.calls };
             course.shares.push((cpu - own) / own.max(0.1 * STEP));
             course.modes.push(mode);
             tick.wall += STEP;
@@ -94,11 +95,15 @@ fn run(budget: f64, phases: &[Phase], costs: &Costs) -> Course {
                 changed = course.controller.look(&tick).is_some();
                 looks += 1;
                 tick = Tick::default();
-                due = TICK.as_secs_f64();
+                due = course.controller.due().as_secs_f64();
             }
         }
     }
     course
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / f64::from(u32::try_from(values.len()).unwrap())
 }
 
 const COSTS: Costs = Costs { trap: 0.9e-6, recording: 0.8e-6, dismissing: 0.12e-6, known: 1.0 };
@@ -157,16 +162,26 @@ proptest! {
         // Recording all of it is too expensive, sampling is not.
         let costs = Costs { recording: 8e-6, dismissing: 0.02e-6, known, ..COSTS };
         let course = run(budget, &[steady(60.0, cpus, share * budget / costs.trap)], &costs);
-        prop_assert!(!course.modes.contains(&Mode::Stopped));
+        prop_assert!(!course.modes.iter().any(|mode| mode.is_in_pulses() || *mode == Mode::Stopped));
     }
 }
 
 #[test]
-fn a_loop_of_nothing_but_calls_is_left_within_a_second() {
-    let course = run(0.03, &[steady(10.0, 1.0, 2.4e8)], &COSTS);
-    let until = course.modes.iter().position(|&mode| mode == Mode::Stopped).unwrap();
-    assert!(until < 100, "{until}");
-    assert!(course.controller.account().most() > 1.0, "what it cost until then is told");
+fn a_loop_of_nothing_but_calls_is_recorded_in_pulses_that_keep_the_budget() {
+    let course = run(0.03, &[steady(61.0, 1.0, 1e6)], &COSTS);
+    let until = course.modes.iter().position(|mode| mode.is_in_pulses()).unwrap();
+    assert!(until < 40, "{until}");
+    assert!(course.controller.account().most() > 0.05, "what it cost until then is told");
+    let overhead = mean(&course.shares[100..]);
+    assert!((0.01..0.03).contains(&overhead), "{overhead}");
+    let pulses = course.modes.iter().filter(|mode| matches!(mode, Mode::Pulse(_))).count();
+    assert!(pulses >= 60, "{pulses} steps of {STEP} s in a minute");
+}
+
+#[test]
+fn probes_that_cost_too_much_now_and_then_are_given_up() {
+    let course = run(0.000_1, &[steady(600.0, 1.0, 2.4e8)], &COSTS);
+    assert_eq!(course.modes.last(), Some(&Mode::Stopped));
 }
 
 #[test]

@@ -46,8 +46,9 @@ process allocated in all is still counted exactly. 0 records every block.
 --max-overhead 3% records all blocks while the processes' CPU time grows by less
 than that (one that uses less than a tenth of a CPU counts as using a tenth).
 Where it would grow by more, blocks are sampled; and where the probes alone
-cost too much, blocks are not recorded any more, only mappings. The report says
-when, and what it cost. It takes at most a second to find out.
+cost too much, all is recorded in short pulses: of what was freed between them
+nothing is known, so what is outstanding is at most what is told. The report
+says when, and what it cost. It takes at most a second to find out.
 
 Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
 Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
@@ -150,7 +151,7 @@ pub struct RecordArgs {
     /// Records one block in every so many bytes, and estimates the rest [default: records every block].
     #[arg(long, value_name = "SIZE", value_parser = values::sampling_interval)]
     pub sample: Option<Sample>,
-    /// Keeps the slowdown of the processes below this: samples, and stops recording blocks, where it must.
+    /// Keeps the slowdown of the processes below this: samples, or records in pulses, where it must.
     #[arg(long, value_name = "PERCENT", value_parser = values::overhead, conflicts_with_all = ["sample", "empty_programs"])]
     pub max_overhead: Option<u32>,
     /// Shows only blocks held for longer than this.

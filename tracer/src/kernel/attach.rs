@@ -82,40 +82,70 @@ impl Probe<'_> {
 /// The owner of probes of [`Scope::Everyone`] in [`Kernel::attached`]: no process has this id.
 const EVERYONE: u32 = 0;
 
+/// Probes of blocks as they were asked for, to be put in again after a pause.
+pub(super) struct Asked {
+    found: Found,
+    sites: Vec<Option<Site>>,
+    scope: Scope,
+    /// The place of the tally.
+    tally: u8,
+}
+
 impl Kernel {
     /// Attaches a probe to each function of `found` that has a site: `sites` are those of its functions, in their order.
-    /// After [`Kernel::stop_blocks`] only to functions that map memory.
+    /// After [`Kernel::stop_blocks`] only to functions that map memory, until [`Kernel::attach_blocks`].
     pub fn attach(&mut self, found: &Found, sites: &[Option<Site>], scope: Scope) -> Result<Probes, AttachError> {
-        let is_wanted =
-            |function: &FoundFunction| function.role.is_heap() && self.settings.running != running::WITHOUT_BLOCKS;
-        let counted = found.functions.iter().zip(sites).any(|(function, site)| site.is_some() && is_wanted(function));
+        let is_counted = |(function, site): (&FoundFunction, &Option<Site>)| site.is_some() && function.role.is_heap();
+        let counted = found.functions.iter().zip(sites).any(is_counted);
         let given = counted.then(|| self.tallies.give(owner(scope)));
         let (tally, place) = given.unzip();
+        if let (Some(asked), Some(place)) = (&mut self.asked_blocks, place) {
+            let new = Asked { found: found.clone(), sites: sites.to_vec(), scope, tally: place };
+            asked.entry(owner(scope)).or_default().push(new);
+        }
         let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0, tally };
         for (program, wanted) in by_program(found, sites, place.unwrap_or(0)) {
-            let is_block = is_of_blocks(program);
-            if is_block && self.settings.running == running::WITHOUT_BLOCKS {
+            if is_of_blocks(program) && self.settings.running == running::WITHOUT_BLOCKS {
                 continue;
             }
-            let attached = if is_block { &mut self.attached_blocks } else { &mut self.attached };
-            let links = attached.entry(owner(scope)).or_default();
             probes.probes += wanted.len();
-            match &self.means {
-                Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &wanted, scope)?)),
-                Means::Single => {
-                    for probe in wanted {
-                        links.push(Link::Single(single::attach(&mut self.bpf, found, program, probe, scope)?));
-                    }
+            self.put_in(found, program, wanted, scope)?;
+        }
+        Ok(probes)
+    }
+
+    fn put_in(
+        &mut self,
+        found: &Found,
+        program: &'static str,
+        wanted: Vec<Probe<'_>>,
+        scope: Scope,
+    ) -> Result<(), AttachError> {
+        let attached = if is_of_blocks(program) { &mut self.attached_blocks } else { &mut self.attached };
+        let links = attached.entry(owner(scope)).or_default();
+        match &self.means {
+            Means::Multi(multi) => links.push(Link::Multi(multi.attach(found, program, &wanted, scope)?)),
+            Means::Single => {
+                for probe in wanted {
+                    links.push(Link::Single(single::attach(&mut self.bpf, found, program, probe, scope)?));
                 }
             }
         }
-        Ok(probes)
+        Ok(())
+    }
+
+    /// From now on the probes of blocks are remembered, so that they can be put in again.
+    pub fn expect_pauses(&mut self) {
+        self.asked_blocks.get_or_insert_default();
     }
 
     /// Takes out the probes of a process that has ended, without waiting for it: see [`Detaching`].
     pub fn detach(&mut self, pid: u32) {
         let mut links = self.attached_blocks.remove(&pid).unwrap_or_default();
         links.extend(self.attached.remove(&pid).unwrap_or_default());
+        if let Some(asked) = &mut self.asked_blocks {
+            asked.remove(&pid);
+        }
         self.tallies.end(pid);
         if !links.is_empty() {
             drop_elsewhere(links);
@@ -127,6 +157,7 @@ impl Kernel {
     pub fn stop_blocks(&mut self) -> Result<(), LoadError> {
         self.settings.running = running::WITHOUT_BLOCKS;
         self.change_settings(|settings| settings.running = running::WITHOUT_BLOCKS)?;
+        self.tallies.pause();
         for (_, links) in self.attached_blocks.drain() {
             // Each for itself: after each link the kernel waits, and the next should not.
             for link in links {
@@ -134,6 +165,44 @@ impl Kernel {
             }
         }
         Ok(())
+    }
+
+    /// Puts the probes of blocks in again that [`Kernel::stop_blocks`] took out.
+    pub fn attach_blocks(&mut self) -> Result<(), AttachError> {
+        let asked = self.asked_blocks.take().unwrap_or_default();
+        let attached = asked.values().flatten().try_for_each(|asked| match self.put_in_again(asked) {
+            // Its end has not been told yet.
+            Err(error) if error.is_process_gone() => Ok(()),
+            other => other,
+        });
+        self.asked_blocks = Some(asked);
+        attached
+    }
+
+    /// Blocks are recorded again, in a pulse that stands for `pulse` times its length: from one instant on, when all probes
+    /// are in.
+    pub fn begin_pulse(&mut self, pulse: u32) -> Result<(), LoadError> {
+        self.settings.running = running::EVERYTHING;
+        self.settings.interval = 0;
+        self.change_settings(|settings| {
+            settings.running = running::EVERYTHING;
+            settings.interval = 0;
+            settings.pulse = pulse;
+            settings.generation = settings.generation.wrapping_add(1);
+        })?;
+        self.tallies.resume();
+        Ok(())
+    }
+
+    /// Every block stands for itself again.
+    pub fn end_pulses(&mut self) -> Result<(), LoadError> {
+        self.change_settings(|settings| settings.pulse = 0)
+    }
+
+    fn put_in_again(&mut self, asked: &Asked) -> Result<(), AttachError> {
+        let programs = by_program(&asked.found, &asked.sites, asked.tally);
+        let mut of_blocks = programs.into_iter().filter(|(program, _)| is_of_blocks(program));
+        of_blocks.try_for_each(|(program, wanted)| self.put_in(&asked.found, program, wanted, asked.scope))
     }
 
     /// Takes out everything, on threads of their own: after each link the kernel waits until no CPU is in one of its

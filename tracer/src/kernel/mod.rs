@@ -83,6 +83,8 @@ pub type Diagnostics = aya_log::EbpfLogger<&'static dyn log::Log>;
 pub struct Kernel {
     /// Probes of functions that hand out or take back blocks, by process.
     attached_blocks: HashMap<u32, Vec<attach::Link>>,
+    /// Those as they were asked for, when they may be put in again after a pause.
+    asked_blocks: Option<HashMap<u32, Vec<attach::Asked>>>,
     /// All others.
     attached: HashMap<u32, Vec<attach::Link>>,
     means: Means,
@@ -163,9 +165,12 @@ impl Kernel {
             tag_mask: sizes.buckets - 1,
             tag_shift: sizes.shift,
             wakeup_mask: ring::wakeup_mask(options),
+            pulse: 0,
+            generation: 0,
         };
         let mut kernel = Self {
             attached_blocks: HashMap::new(),
+            asked_blocks: None,
             attached: HashMap::new(),
             means,
             _tracepoints: tracepoints,

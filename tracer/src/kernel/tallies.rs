@@ -53,8 +53,10 @@ struct Given {
     /// What stood there before.
     before: u64,
     begin: Instant,
-    /// What it said when its process had ended, and when that was.
-    end: Option<(u64, Instant)>,
+    /// How long nothing was recorded before it began.
+    paused: Duration,
+    /// What it said when its process had ended, when that was, and how long nothing had been recorded until then.
+    end: Option<(u64, Instant, Duration)>,
 }
 
 /// A place that can be given out, and what stands there.
@@ -71,11 +73,24 @@ pub(super) struct Tallies {
     /// The first place that was never given out.
     fresh: u8,
     others: Option<Tally>,
+    /// How long no blocks were recorded, before the pause that is now.
+    paused: Duration,
+    /// Since when no blocks are recorded.
+    pause: Option<Instant>,
 }
 
 impl Tallies {
     pub(super) const fn new(map: PerCpuArray<MapData, u64>) -> Self {
-        Self { map, given: Vec::new(), open: Vec::new(), free: Vec::new(), fresh: 0, others: None }
+        Self {
+            map,
+            given: Vec::new(),
+            open: Vec::new(),
+            free: Vec::new(),
+            fresh: 0,
+            others: None,
+            paused: Duration::ZERO,
+            pause: None,
+        }
     }
 
     /// One for probes of `owner`, and its place. When all are taken it is one that many share.
@@ -84,15 +99,38 @@ impl Tallies {
         let Some((place, before)) = self.free.pop().or_else(fresh) else {
             let others = self.others.unwrap_or_else(|| {
                 log::info!("so many allocators are traced that the calls of some are counted together");
-                self.add(Given { place: OTHERS, owner, before: 0, begin: Instant::now(), end: None })
+                self.add(Given {
+                    place: OTHERS,
+                    owner,
+                    before: 0,
+                    begin: Instant::now(),
+                    paused: self.paused(),
+                    end: None,
+                })
             });
             self.others = Some(others);
             return (others, OTHERS);
         };
         self.fresh = self.fresh.max(place + 1);
-        let tally = self.add(Given { place, owner, before, begin: Instant::now(), end: None });
+        let tally = self.add(Given { place, owner, before, begin: Instant::now(), paused: self.paused(), end: None });
         self.open.push(tally);
         (tally, place)
+    }
+
+    /// No blocks are recorded from now on.
+    pub(super) fn pause(&mut self) {
+        self.pause.get_or_insert_with(Instant::now);
+    }
+
+    /// Blocks are recorded again.
+    pub(super) fn resume(&mut self) {
+        self.paused = self.paused();
+        self.pause = None;
+    }
+
+    /// How long no blocks were recorded so far.
+    fn paused(&self) -> Duration {
+        self.paused + self.pause.map(|since| since.elapsed()).unwrap_or_default()
     }
 
     fn add(&mut self, given: Given) -> Tally {
@@ -102,12 +140,13 @@ impl Tallies {
 
     /// Keeps what those of `owner` say, which has ended: its probes will not be hit any more.
     pub(super) fn end(&mut self, owner: u32) {
+        let paused = self.paused();
         let Self { map, given, open, free, .. } = self;
         open.retain(|tally| {
             let Some(given) = given.get_mut(tally.0).filter(|given| given.owner == owner) else { return true };
             // One that cannot be read now is read at the end.
             let Ok(now) = read(map, given.place) else { return true };
-            given.end = Some((now, Instant::now()));
+            given.end = Some((now, Instant::now(), paused));
             free.push((given.place, now));
             false
         });
@@ -120,8 +159,10 @@ impl Tallies {
         let others = shared.map_or(Ok(0), |place| read(&self.map, place))?;
         let calls = self.given.iter().map(|given| {
             let standing = places.get(usize::from(given.place)).copied().unwrap_or(others);
-            let (standing, end) = given.end.unwrap_or((standing, now));
-            let time = end.saturating_duration_since(given.begin.max(started));
+            let (standing, end, paused) = given.end.unwrap_or((standing, now, self.paused()));
+            let time = end
+                .saturating_duration_since(given.begin.max(started))
+                .saturating_sub(paused.saturating_sub(given.paused));
             Calls { count: standing.saturating_sub(given.before), time }
         });
         Ok(Tallied { calls: calls.collect(), hits: places.iter().sum::<u64>() + others })

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::{
     Moment, Spread,
-    grain::Grain,
+    grain::{Choice, Grain},
     ledger::Ledger,
     mapping::Unmapping,
     ranges::Ranges,
@@ -57,8 +57,8 @@ pub struct Account {
     is_sampled: bool,
     /// Blocks that were recorded.
     recorded: u64,
-    /// The interval of the newest block.
-    interval: u32,
+    /// By what the newest block was chosen.
+    choice: Choice,
     pub(super) ledger: Ledger,
     heap: LiveTable,
     resizing: FxHashMap<u32, Resizing>,
@@ -78,7 +78,7 @@ impl Account {
             counts: Counts::NONE,
             is_sampled,
             recorded: 0,
-            interval: 0,
+            choice: Choice::ALL,
             ledger: Ledger::new(if is_sampled { Grain::Fine } else { Grain::Whole }),
             heap: LiveTable::default(),
             resizing: FxHashMap::default(),
@@ -91,7 +91,7 @@ impl Account {
     /// The child `key` of this process, with a copy of its memory.
     pub fn fork(&self, key: Key, tally: &mut Tally) -> Self {
         let mut child = Self::new(key, Some(self.key.pid), self.is_sampled);
-        child.interval = self.interval;
+        child.choice = self.choice;
         child.ledger = self.ledger.forked();
         child.ranges = self.ranges.clone();
         child.program_break = self.program_break;
@@ -107,15 +107,15 @@ impl Account {
         child
     }
 
-    /// A block was allocated. `interval` is what it was chosen by, to stand for others; 0 when all are recorded.
-    pub fn allocate(&mut self, allocation: &Allocation, interval: u32, tally: &mut Tally) {
+    /// A block was allocated, and chosen to stand for others.
+    pub fn allocate(&mut self, allocation: &Allocation, choice: Choice, tally: &mut Tally) {
         self.recorded += 1;
-        self.interval = interval;
+        self.choice = choice;
         if tally.live >= tally.max_live {
             tally.refuse(Usage::block(allocation.size));
             return;
         }
-        let entry = self.ledger.sampled(Memory::Heap, allocation.stack, interval);
+        let entry = self.ledger.chosen(Memory::Heap, allocation.stack, choice);
         let since = Moment::from_nanoseconds(allocation.head.time);
         self.insert(allocation.address, Block { size: allocation.size, entry, since }, tally);
         self.ledger.allocate(entry, Usage::block(allocation.size));
@@ -180,6 +180,7 @@ impl Account {
                 totals,
                 shown: shown.as_ref().map_or(totals.outstanding, |shown| shown[index]),
                 spread: spreads.get(index).copied().unwrap_or_default(),
+                in_pulses: entry.choice.pulse > 1,
             });
         let mut summary = AccountSummary {
             key: self.key,
@@ -192,7 +193,7 @@ impl Account {
             stacks: stacks.collect(),
         };
         if self.is_sampled {
-            summary.join_intervals();
+            summary.join_choices();
         }
         summary
     }
@@ -218,16 +219,16 @@ impl Account {
             return Vec::new();
         }
         let entries = self.ledger.entries();
-        let mut spreads: Vec<Spread> = entries.iter().map(|entry| Spread::of_nothing(entry.interval)).collect();
+        let mut spreads: Vec<Spread> = entries.iter().map(|entry| Spread::of_nothing(entry.choice)).collect();
         for block in self.heap.blocks().filter(|block| wanted(block.since)) {
-            spreads[block.entry as usize].add(block.size, entries[block.entry as usize].interval);
+            spreads[block.entry as usize].add(block.size, entries[block.entry as usize].choice);
         }
         spreads
     }
 
     /// The same of all blocks together.
     fn spread(&self) -> Spread {
-        let mut spread = Spread::of_nothing(self.interval);
+        let mut spread = Spread::of_nothing(self.choice);
         self.spreads(|_| true).into_iter().for_each(|each| spread += each);
         spread
     }
@@ -250,11 +251,12 @@ impl Account {
         self.ledger.restore(block.entry, Usage::block(block.size));
     }
 
-    /// A block that is live at the same address was freed unseen: it is closed.
+    /// A block that is live at the same address was freed unseen: it is closed. Between pulses that is what is expected.
     fn insert(&mut self, address: u64, block: Block, tally: &mut Tally) {
         match self.heap.insert(address, block) {
             Some(missed) => {
-                tally.unmatched.replaced_blocks += 1;
+                let was_expected = [missed.entry, block.entry].iter().any(|&entry| self.ledger.is_of_pulse(entry));
+                tally.unmatched.replaced_blocks += u64::from(!was_expected);
                 self.ledger.release(missed.entry, Usage::block(missed.size));
             }
             None => tally.live += 1,

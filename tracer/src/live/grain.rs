@@ -12,6 +12,26 @@ pub enum Grain {
     Fine,
 }
 
+/// By what blocks are chosen to be recorded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Choice {
+    /// Bytes for which one block is recorded, on average; 1 or 0: every block.
+    pub interval: u32,
+    /// For how many times its length a pulse of recording stands; 1 or 0: there are no pulses.
+    pub pulse: u32,
+}
+
+impl Choice {
+    /// Every block is recorded, all the time.
+    pub const ALL: Self = Self { interval: 0, pulse: 0 };
+
+    /// Whether blocks stand for themselves.
+    #[must_use]
+    pub const fn is_all(self) -> bool {
+        self.interval <= 1 && self.pulse <= 1
+    }
+}
+
 /// Fractions of a byte: 64 bits then count 72 million gigabytes.
 const BYTE_BITS: u32 = 8;
 
@@ -33,14 +53,14 @@ impl Grain {
         Usage { bytes: usage.bytes.saturating_mul(1 << bytes), blocks: usage.blocks.saturating_mul(1 << blocks) }
     }
 
-    /// What a block stands for that was recorded by an `interval`, in the ledger's units.
+    /// What a block stands for that was recorded by a `choice`, in the ledger's units.
     #[must_use]
-    pub fn weigh(self, size: u64, interval: u32) -> Usage {
-        if interval <= 1 {
+    pub fn weigh(self, size: u64, choice: Choice) -> Usage {
+        if choice.is_all() {
             return self.exact(Usage::block(size));
         }
         let (bytes, blocks) = self.bits();
-        let weight = weight(size, interval);
+        let weight = weight(size, choice);
         Usage { bytes: scaled(float(size) * weight, bytes), blocks: scaled(weight, blocks) }
     }
 
@@ -69,18 +89,21 @@ impl Grain {
 
 /// Bytes and blocks for each of a recorded block: the inverse of the chance that it had to be recorded.
 #[must_use]
-pub fn weight(size: u64, interval: u32) -> f64 {
-    1.0 / chance(size, interval)
+pub fn weight(size: u64, choice: Choice) -> f64 {
+    1.0 / chance(size, choice)
 }
 
 /// The chance of a block to be recorded: see [`heaptide_common::sampling`].
 #[must_use]
-pub fn chance(size: u64, interval: u32) -> f64 {
-    if interval <= 1 {
-        return 1.0;
-    }
-    // A block of no bytes counts as one of one byte.
-    -(-float(size.max(1)) / f64::from(interval)).exp_m1()
+pub fn chance(size: u64, choice: Choice) -> f64 {
+    let Choice { interval, pulse } = choice;
+    let within = if interval <= 1 {
+        1.0
+    } else {
+        // A block of no bytes counts as one of one byte.
+        -(-float(size.max(1)) / f64::from(interval)).exp_m1()
+    };
+    within / f64::from(pulse.max(1))
 }
 
 const fn rounded(value: u64, bits: u32) -> u64 {
@@ -105,15 +128,29 @@ mod tests {
 
     use super::*;
 
+    fn by(interval: u32) -> Choice {
+        Choice { interval, pulse: 0 }
+    }
+
     #[test]
     fn every_byte_is_recorded_and_a_block_stands_for_itself() {
-        assert_eq!(Grain::Whole.weigh(42, 0), Usage::block(42));
-        assert_eq!(Grain::Fine.round(Grain::Fine.weigh(42, 1)), Usage::block(42));
+        assert_eq!(Grain::Whole.weigh(42, Choice::ALL), Usage::block(42));
+        assert_eq!(Grain::Fine.round(Grain::Fine.weigh(42, by(1))), Usage::block(42));
+        let whole = Choice { interval: 1, pulse: 1 };
+        assert_eq!(Grain::Fine.round(Grain::Fine.weigh(42, whole)), Usage::block(42));
+    }
+
+    #[test]
+    fn a_block_of_a_pulse_stands_for_those_of_the_time_between() {
+        let pulses = Choice { interval: 0, pulse: 48 };
+        assert_eq!(Grain::Fine.round(Grain::Fine.weigh(100, pulses)), Usage { bytes: 4800, blocks: 48 });
+        let both = Choice { interval: 512 << 10, pulse: 2 };
+        assert_eq!(Grain::Fine.round(Grain::Fine.weigh(64, both)), Usage { bytes: (1 << 20) + 64, blocks: 16_385 });
     }
 
     #[test]
     fn a_block_of_many_intervals_stands_for_itself_and_a_small_one_for_an_interval() {
-        let round = |size, interval| Grain::Fine.round(Grain::Fine.weigh(size, interval));
+        let round = |size, interval| Grain::Fine.round(Grain::Fine.weigh(size, by(interval)));
         assert_eq!(round(1 << 20, 1 << 12), Usage::block(1 << 20));
         // 1 / (1 - exp(-x)) is 1/x + 1/2 for a small x.
         assert_eq!(round(64, 512 << 10), Usage { bytes: (512 << 10) + 32, blocks: 8193 });
@@ -141,7 +178,7 @@ mod tests {
                 if size.max(1) < left {
                     left -= size.max(1);
                 } else {
-                    sum += Grain::Fine.weigh(size, interval);
+                    sum += Grain::Fine.weigh(size, by(interval));
                     left = countdown(random(), interval);
                 }
             }

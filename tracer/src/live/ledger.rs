@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use super::grain::Grain;
+use super::grain::{Choice, Grain};
 use crate::profile::{ByMemory, Memory, Totals, Usage};
 
 /// One stack's totals.
@@ -12,8 +12,8 @@ pub struct Entry {
     pub memory: Memory,
     /// The stack's id; 0 when it could not be taken.
     pub stack: u64,
-    /// The interval by which its blocks were chosen; 0 when all are recorded.
-    pub interval: u32,
+    /// By what its blocks were chosen.
+    pub choice: Choice,
     /// What became of its memory, in units of the ledger's grain.
     totals: Totals,
 }
@@ -22,7 +22,7 @@ pub struct Entry {
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     grain: Grain,
-    index: FxHashMap<(Memory, u64, u32), u32>,
+    index: FxHashMap<(Memory, u64, Choice), u32>,
     entries: Vec<Entry>,
     sums: ByMemory,
 }
@@ -36,13 +36,13 @@ impl Ledger {
 
     /// The place of a stack's totals.
     pub fn entry(&mut self, memory: Memory, stack: u64) -> u32 {
-        self.sampled(memory, stack, 0)
+        self.chosen(memory, stack, Choice::ALL)
     }
 
-    /// The place of a stack's totals of blocks that were chosen by an interval.
-    pub fn sampled(&mut self, memory: Memory, stack: u64, interval: u32) -> u32 {
-        *self.index.entry((memory, stack, interval)).or_insert_with(|| {
-            self.entries.push(Entry { memory, stack, interval, totals: Totals::default() });
+    /// The place of a stack's totals of blocks that were chosen like this.
+    pub fn chosen(&mut self, memory: Memory, stack: u64, choice: Choice) -> u32 {
+        *self.index.entry((memory, stack, choice)).or_insert_with(|| {
+            self.entries.push(Entry { memory, stack, choice, totals: Totals::default() });
             (self.entries.len() - 1) as u32
         })
     }
@@ -51,6 +51,12 @@ impl Ledger {
     #[must_use]
     pub fn memory(&self, entry: u32) -> Memory {
         self.entries[entry as usize].memory
+    }
+
+    /// Whether the blocks of an entry were recorded in pulses.
+    #[must_use]
+    pub fn is_of_pulse(&self, entry: u32) -> bool {
+        self.entries[entry as usize].choice.pulse > 1
     }
 
     /// Memory was allocated.
@@ -133,9 +139,10 @@ impl Ledger {
     /// What a block or range of an entry stands for, in units of the grain.
     #[must_use]
     pub fn weigh(&self, entry: u32, usage: Usage) -> Usage {
-        match self.entries[entry as usize].interval {
-            0 => self.grain.exact(usage),
-            interval => self.grain.weigh(usage.bytes, interval),
+        match self.entries[entry as usize].choice {
+            // A range that was cut has a count of its own.
+            Choice::ALL => self.grain.exact(usage),
+            choice => self.grain.weigh(usage.bytes, choice),
         }
     }
 

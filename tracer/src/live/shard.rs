@@ -11,6 +11,7 @@ use heaptide_common::{
 use super::{
     Moment,
     account::{Account, Tally},
+    grain::Choice,
     summary::{AccountSummary, Key, Summary},
 };
 use crate::{profile::End, ring::Event, stacks::Marks, unwind::reference::Registers};
@@ -168,10 +169,12 @@ impl Shard {
     pub fn apply(&mut self, event: &Event<'_>) -> Option<Notice> {
         self.events += 1;
         match event {
-            Event::Allocation(record) => self.with(&record.head, |account, tally| account.allocate(record, 0, tally)),
+            Event::Allocation(record) => {
+                self.with(&record.head, |account, tally| account.allocate(record, Choice::ALL, tally));
+            }
             Event::Sampled(record) => {
-                let (block, interval) = (&record.allocation, u32::try_from(record.interval).unwrap_or(u32::MAX));
-                self.with(&block.head, |account, tally| account.allocate(block, interval, tally));
+                let (block, choice) = (&record.allocation, Choice { interval: record.interval, pulse: record.pulse });
+                self.with(&block.head, |account, tally| account.allocate(block, choice, tally));
             }
             Event::Counted(record) => self.count(record.head.pid, record.counts),
             Event::Release(record) => {

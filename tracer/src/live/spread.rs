@@ -1,6 +1,6 @@
 //! How far an estimate can be off.
 
-use super::grain::{chance, float};
+use super::grain::{Choice, chance, float};
 
 /// What recorded blocks tell of the estimate that they make, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -16,15 +16,16 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// Of nothing, where blocks are recorded by an `interval`.
+    /// Of nothing, where blocks are chosen like this.
     #[must_use]
-    pub fn of_nothing(interval: u32) -> Self {
+    pub fn of_nothing(choice: Choice) -> Self {
+        let interval = choice.interval;
         Self { step: if interval > 1 { f64::from(interval) } else { 0.0 }, ..Self::default() }
     }
 
     /// Adds a recorded block.
-    pub fn add(&mut self, size: u64, interval: u32) {
-        let chance = chance(size, interval);
+    pub fn add(&mut self, size: u64, choice: Choice) {
+        let chance = chance(size, choice);
         let weighed = float(size) / chance;
         self.blocks += 1;
         self.bytes = self.bytes.saturating_add(size);

@@ -49,6 +49,9 @@ pub struct StackSummary {
     pub shown: Usage,
     /// What is known of the blocks that are shown.
     pub spread: Spread,
+    /// Whether the blocks were recorded in pulses: their sums can be made larger when it is known for how much more than
+    /// time those stand.
+    pub in_pulses: bool,
 }
 
 /// All that a shard knows.
@@ -65,6 +68,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// What was recorded in pulses counts `factor` times as much, and is no longer told apart.
+    pub fn scale_pulses(&mut self, factor: f64) {
+        self.accounts.iter_mut().for_each(|account| account.scale_pulses(factor));
+    }
+
     /// Adds another shard's knowledge.
     pub fn merge(&mut self, other: Self) {
         for account in other.accounts {
@@ -96,24 +104,100 @@ impl AccountSummary {
         self.add_stacks(stacks.into_iter().map(|stack| StackSummary { stack: name(stack.stack), ..stack }).collect());
     }
 
-    /// Makes one of the stacks that are the same and differ by the interval alone.
-    pub fn join_intervals(&mut self) {
+    /// Makes one of the stacks that are the same and differ by the choice of their blocks alone.
+    pub fn join_choices(&mut self) {
         self.rename_stacks(|id| id);
+    }
+
+    fn scale_pulses(&mut self, factor: f64) {
+        let mut is_in_sums = [false; Memory::ALL.len()];
+        for stack in self.stacks.iter_mut().filter(|stack| stack.in_pulses) {
+            let scaled = stack.totals.scaled(factor);
+            let replace = |sum: &mut Totals| sum.replace(&stack.totals, &scaled);
+            replace(self.sums.of_mut(stack.memory));
+            if stack.memory.is_outstanding() {
+                replace(&mut self.sums.outstanding);
+            }
+            is_in_sums[stack.memory as usize] = true;
+            (stack.totals, stack.shown, stack.in_pulses) = (scaled, stack.shown.scaled(factor), false);
+        }
+        let scale = |sum: &mut Totals| sum.peak = sum.peak.scaled(factor).max(sum.outstanding);
+        for memory in Memory::ALL.into_iter().filter(|&memory| is_in_sums[memory as usize]) {
+            scale(self.sums.of_mut(memory));
+        }
+        if is_in_sums.contains(&true) {
+            scale(&mut self.sums.outstanding);
+            self.join_choices();
+        }
     }
 
     fn add_stacks(&mut self, stacks: Vec<StackSummary>) {
         let mut places: FxHashMap<_, _> =
-            self.stacks.iter().enumerate().map(|(place, stack)| ((stack.memory, stack.stack), place)).collect();
+            self.stacks.iter().enumerate().map(|(place, stack)| (stack.name(), place)).collect();
         for stack in stacks {
-            if let Some(&place) = places.get(&(stack.memory, stack.stack)) {
+            if let Some(&place) = places.get(&stack.name()) {
                 let mine = &mut self.stacks[place];
                 mine.totals += stack.totals;
                 mine.shown += stack.shown;
                 mine.spread += stack.spread;
             } else {
-                places.insert((stack.memory, stack.stack), self.stacks.len());
+                places.insert(stack.name(), self.stacks.len());
                 self.stacks.push(stack);
             }
         }
+    }
+}
+
+impl StackSummary {
+    /// What those that are one have in common.
+    const fn name(&self) -> (Memory, u64, bool) {
+        (self.memory, self.stack, self.in_pulses)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(bytes: u64, blocks: u64) -> Usage {
+        Usage { bytes, blocks }
+    }
+
+    fn stack(bytes: u64, in_pulses: bool) -> StackSummary {
+        let (allocated, freed) = (usage(bytes, 4), usage(bytes / 4, 1));
+        let outstanding = allocated - freed;
+        let totals = Totals { allocated, freed, outstanding, peak: allocated, inherited: Usage::default() };
+        let spread = Spread::default();
+        StackSummary { memory: Memory::Heap, stack: 7, totals, shown: outstanding, spread, in_pulses }
+    }
+
+    #[test]
+    fn what_pulses_stand_for_is_added_to_what_is_whole() {
+        let stacks = vec![stack(400, false), stack(40, true)];
+        let mut sums = ByMemory::default();
+        for stack in &stacks {
+            sums.heap += stack.totals;
+            sums.outstanding += stack.totals;
+        }
+        let account = AccountSummary {
+            key: Key { pid: 1, generation: 0 },
+            forked_from: None,
+            end: None,
+            sums,
+            counts: Counts::NONE,
+            recorded: 8,
+            spread: Spread::default(),
+            stacks,
+        };
+        let mut summary = Summary { accounts: vec![account], ..Summary::default() };
+        summary.scale_pulses(10.0);
+        let account = &summary.accounts[0];
+        assert_eq!(account.stacks.len(), 1);
+        let totals = account.stacks[0].totals;
+        assert_eq!((totals.allocated, totals.freed), (usage(800, 44), usage(200, 11)));
+        assert_eq!((totals.outstanding, account.stacks[0].shown), (usage(600, 33), usage(600, 33)));
+        assert_eq!(account.sums.heap.outstanding, usage(600, 33));
+        assert_eq!(account.sums.outstanding.allocated, usage(800, 44));
+        assert!(account.sums.heap.peak.bytes >= 800);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Extent {
     pub(super) most: usize,
     /// Bytes for which one block is recorded now, on average, where blocks stand for others, which are not.
     pub(super) sampled: Option<u32>,
+    /// Whether blocks were recorded in pulses.
+    pub(super) in_pulses: bool,
 }
 
 /// The processes of a profile, with names for their stacks.
@@ -80,13 +82,16 @@ fn process(
         end: account.end,
         allocators: Vec::new(),
         sums: account.sums,
-        sampled: extent.sampled.map(|interval| sampled(&account, interval)),
+        sampled: extent.sampled.map(|interval| sampled(&account, interval, extent.in_pulses)),
         stacks,
     };
     (process, known.allocators)
 }
 
-fn sampled(account: &AccountSummary, interval: u32) -> Sampled {
+fn sampled(account: &AccountSummary, interval: u32, in_pulses: bool) -> Sampled {
+    if in_pulses {
+        return Sampled { recorded: account.recorded, ..Sampled::default() };
+    }
     let exact = Exact::from(account.counts);
     let heap = account.sums.heap;
     let mut spread = account.spread;
@@ -100,7 +105,7 @@ fn sampled(account: &AccountSummary, interval: u32) -> Sampled {
         outstanding = outstanding.at_most(exact.allocated_bytes);
     }
     let outstanding = outstanding.plus(account.sums.anonymous.outstanding.bytes);
-    Sampled { exact, recorded: account.recorded, outstanding }
+    Sampled { exact: Some(exact), recorded: account.recorded, outstanding: Some(outstanding) }
 }
 
 fn estimate(bytes: u64, spread: &Spread) -> Estimate {
@@ -121,7 +126,7 @@ fn named(
         memory: summary.memory,
         totals: summary.totals,
         shown: summary.shown,
-        estimate: (extent.sampled.is_some() && summary.memory == Memory::Heap)
+        estimate: (extent.sampled.is_some() && !extent.in_pulses && summary.memory == Memory::Heap)
             .then(|| estimate(summary.shown.bytes, &summary.spread)),
         truncated: marks.truncated,
         incomplete: marks.incomplete,

@@ -1,6 +1,6 @@
 //! A session's budget: what the controller is told, and what is done of what it says.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use heaptide_common::Counter;
 
@@ -8,7 +8,7 @@ use super::session::{Session, SessionError};
 use crate::{
     budget::{Controller, Mode, Stage, Tick},
     kernel::Counters,
-    profile::{Budget, BudgetStage, Recorded},
+    profile::{Budget, BudgetStage, InPulses, Recorded},
 };
 
 /// Keeps the budget of a recording.
@@ -24,13 +24,19 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Keeps the overhead below a share of 1.
     pub(super) fn new(budget: f64) -> Self {
-        let controller = Controller::new(budget);
+        let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+        let controller = Controller::new(budget, seed.into());
         Self { controller, at: Instant::now(), counters: Counters::default(), hits: 0, cpu: Duration::ZERO }
     }
 
     /// The recording begins.
     pub(super) fn start(&mut self) {
         self.at = Instant::now();
+    }
+
+    /// When to look next, from the last look on.
+    pub(super) fn due(&self) -> Duration {
+        self.controller.due()
     }
 
     /// How blocks are recorded now.
@@ -46,6 +52,7 @@ impl Keeper {
             average_share: account.average(),
             most_share: account.most(),
             stages: account.stages().iter().map(told).collect(),
+            pulses: self.controller.pulses().map(|(seconds, slowdown)| InPulses { seconds, slowdown }),
         }
     }
 }
@@ -54,24 +61,40 @@ fn told(stage: &Stage) -> BudgetStage {
     let (blocks, interval_bytes) = match stage.mode {
         Mode::Full => (Recorded::All, 0),
         Mode::Sampled(interval) => (Recorded::Sampled, interval),
+        Mode::Pulse(_) | Mode::Pause(_) => (Recorded::Pulses, 0),
         Mode::Stopped => (Recorded::None, 0),
     };
-    BudgetStage { blocks, interval_bytes, seconds: stage.seconds }
+    BudgetStage { blocks, interval_bytes, seconds: stage.seconds, recorded_seconds: stage.recorded }
 }
 
 impl Session {
-    /// Looks whether the budget is kept, every [`crate::budget::TICK`]. Gives how blocks are recorded from now on, when
-    /// that changes; then the programs' cost is measured anew, and [`crate::kernel::BILL_WINDOW`] later comes the end.
+    /// When to look for the first or the next time whether the budget is kept; `None` when there is none.
+    #[must_use]
+    pub fn budget_due(&self) -> Option<Duration> {
+        self.keeper.as_ref().map(Keeper::due)
+    }
+
+    /// Looks whether the budget is kept. Gives how blocks are recorded from now on, when that changes; then the programs'
+    /// cost is measured anew, and [`crate::kernel::BILL_WINDOW`] later comes the end.
     pub fn keep_budget(&mut self) -> Result<Option<Mode>, SessionError> {
-        let next = self.look_at_budget()?;
+        let Some(before) = self.keeper.as_ref().map(Keeper::mode) else { return Ok(None) };
+        if matches!(before, Mode::Pulse(_)) {
+            // It can be shorter than a window.
+            self.bill.close_window(&self.kernel);
+        }
+        let Some(next) = self.look_at_budget()? else { return Ok(None) };
         match next {
-            None => return Ok(None),
-            Some(Mode::Full) => self.kernel.set_interval(0)?,
-            Some(Mode::Sampled(interval)) => self.kernel.set_interval(interval)?,
-            Some(Mode::Stopped) => self.kernel.stop_blocks()?,
+            Mode::Full if before.is_in_pulses() => self.kernel.end_pulses()?,
+            Mode::Full => self.kernel.set_interval(0)?,
+            Mode::Sampled(interval) => self.kernel.set_interval(interval)?,
+            Mode::Pulse(pulse) => {
+                self.kernel.attach_blocks()?;
+                self.kernel.begin_pulse(pulse.weight)?;
+            }
+            Mode::Pause(_) | Mode::Stopped => self.kernel.stop_blocks()?,
         }
         self.bill.reopen_window(&self.kernel);
-        Ok(next)
+        Ok(Some(next))
     }
 
     /// Takes into account what happened since the last look. Gives what should be done, if anything.

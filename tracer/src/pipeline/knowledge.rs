@@ -98,7 +98,9 @@ impl Knowledge {
         }
     }
 
-    pub(super) fn profile(&mut self, config: &Config, summary: Summary, closing: &Closing, most: usize) -> Profile {
+    pub(super) fn profile(&mut self, config: &Config, mut summary: Summary, closing: &Closing, most: usize) -> Profile {
+        let pulses = closing.budget.as_ref().and_then(|budget| budget.pulses);
+        summary.scale_pulses(pulses.and_then(|pulses| pulses.slowdown).unwrap_or(1.0));
         let Self { processes, store, symbolizer, .. } = self;
         let counters = &closing.counters;
         // Every ring tells of each.
@@ -113,10 +115,11 @@ impl Knowledge {
         let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let events = summary.events;
         let target_cpu_seconds = processes.cpu.total().as_secs_f64();
-        let sampling = closing
-            .sampled
-            .map(|interval| Sampling { interval_bytes: interval.into(), table_full: counters[Counter::TagsFull] });
-        let extent = Extent { most, sampled: closing.sampled };
+        let in_pulses = pulses.is_some();
+        let table_full = counters[Counter::TagsFull];
+        let sampling =
+            closing.sampled.map(|interval| Sampling { interval_bytes: interval.into(), table_full, in_pulses });
+        let extent = Extent { most, sampled: closing.sampled, in_pulses };
         let processes = assemble::processes(summary, processes, store, symbolizer, extent, &closing.tallied);
         Profile {
             schema: profile::SCHEMA,

@@ -133,7 +133,10 @@ pub struct Session {
 impl Session {
     /// Loads the kernel part. Nothing is attached yet.
     pub fn new(config: Config) -> Result<Self, SessionError> {
-        let (kernel, rings, tables) = Kernel::load(&config.kernel)?;
+        let (mut kernel, rings, tables) = Kernel::load(&config.kernel)?;
+        if config.budget.is_some() {
+            kernel.expect_pauses();
+        }
         let tables =
             TableMaker::start(tables, config.kernel.stacks == StackMethod::Cfi).map_err(SessionError::Thread)?;
         let limits = Limits {

@@ -15,6 +15,19 @@ pub struct Budget {
     pub most_share: f64,
     /// How blocks were recorded, in the order in which it was first done so.
     pub stages: Vec<BudgetStage>,
+    /// What is known of pulses, when blocks were recorded in some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pulses: Option<InPulses>,
+}
+
+/// What is known of the pulses in which blocks were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct InPulses {
+    /// How long they were, all together.
+    pub seconds: f64,
+    /// How many times slower the programs did their own work in them. `None` when they did so little there that it cannot
+    /// be told; then sizes can be compared with each other and with nothing else.
+    pub slowdown: Option<f64>,
 }
 
 /// A way to record blocks, and for how long it was done.
@@ -26,6 +39,8 @@ pub struct BudgetStage {
     pub interval_bytes: u32,
     /// All the time together that was recorded so.
     pub seconds: f64,
+    /// How much of it blocks were really recorded: less only with pulses.
+    pub recorded_seconds: f64,
 }
 
 /// Which blocks are recorded.
@@ -36,6 +51,8 @@ pub enum Recorded {
     All,
     /// Some, which stand for the others.
     Sampled,
+    /// Each, but only in pulses: short times, between which the probes of allocators are not there.
+    Pulses,
     /// None: the probes of allocators were taken out.
     None,
 }
@@ -49,10 +66,11 @@ impl Budget {
         self.stages.iter().any(is_ended).then_some(recorded)
     }
 
-    /// The coarsest interval with which blocks were sampled; `None` when they never were.
+    /// The coarsest interval with which blocks were sampled, 0 when they were recorded in pulses alone; `None` when all
+    /// were recorded.
     #[must_use]
     pub fn coarsest(&self) -> Option<u32> {
-        let sampled = self.stages.iter().filter(|stage| stage.blocks == Recorded::Sampled);
-        sampled.map(|stage| stage.interval_bytes).max()
+        let chosen = |stage: &&BudgetStage| matches!(stage.blocks, Recorded::Sampled | Recorded::Pulses);
+        self.stages.iter().filter(chosen).map(|stage| stage.interval_bytes).max()
     }
 }

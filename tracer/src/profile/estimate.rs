@@ -11,36 +11,33 @@ pub struct Sampling {
     /// Recorded blocks for which the kernel part's table of them had no room. Harmless: releases that were not needed
     /// were told instead.
     pub table_full: u64,
+    /// Whether blocks were recorded in pulses for some of the time.
+    pub in_pulses: bool,
 }
 
 /// What is known exactly of a process of which not all blocks were recorded, and how far the rest can be off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Sampled {
-    /// Calls of allocators, counted and not estimated.
-    pub exact: Exact,
+    /// Calls of allocators, counted and not estimated; `None` where blocks were recorded in pulses, since nobody counted
+    /// between those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exact: Option<Exact>,
     /// Blocks that were recorded.
     pub recorded: u64,
-    /// Bytes outstanding, of blocks and anonymous mappings.
-    pub outstanding: Estimate,
+    /// Bytes outstanding, of blocks and anonymous mappings; `None` where blocks were recorded in pulses: how much differs
+    /// from pulse to pulse, a few of them do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outstanding: Option<Estimate>,
 }
 
 impl Sampled {
     /// Both together. Ends of two intervals, added, are those of one that is surer.
     #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        let (exact, estimate) = (self.exact, self.outstanding);
+    pub fn and(self, other: Self) -> Self {
         Self {
-            exact: Exact {
-                allocations: exact.allocations.saturating_add(other.exact.allocations),
-                allocated_bytes: exact.allocated_bytes.saturating_add(other.exact.allocated_bytes),
-                releases: exact.releases.saturating_add(other.exact.releases),
-            },
+            exact: self.exact.zip(other.exact).map(|(mine, its)| mine.and(its)),
             recorded: self.recorded.saturating_add(other.recorded),
-            outstanding: Estimate {
-                recorded: estimate.recorded.saturating_add(other.outstanding.recorded),
-                low_bytes: estimate.low_bytes.saturating_add(other.outstanding.low_bytes),
-                high_bytes: estimate.high_bytes.saturating_add(other.outstanding.high_bytes),
-            },
+            outstanding: self.outstanding.zip(other.outstanding).map(|(mine, its)| mine.and(its)),
         }
     }
 }
@@ -54,6 +51,16 @@ pub struct Exact {
     pub allocated_bytes: u64,
     /// Releases, of whatever blocks; a resize that succeeds is one, too.
     pub releases: u64,
+}
+
+impl Exact {
+    const fn and(self, other: Self) -> Self {
+        Self {
+            allocations: self.allocations.saturating_add(other.allocations),
+            allocated_bytes: self.allocated_bytes.saturating_add(other.allocated_bytes),
+            releases: self.releases.saturating_add(other.releases),
+        }
+    }
 }
 
 impl From<Counts> for Exact {
@@ -101,6 +108,14 @@ impl Estimate {
         let low = bound(estimate, variance, -Z).max(float(recorded_bytes)).min(estimate);
         let high = bound(estimate + step, variance + step * step, Z).max(estimate);
         Self { recorded, low_bytes: whole(low), high_bytes: whole(high) }
+    }
+
+    const fn and(self, other: Self) -> Self {
+        Self {
+            recorded: self.recorded.saturating_add(other.recorded),
+            low_bytes: self.low_bytes.saturating_add(other.low_bytes),
+            high_bytes: self.high_bytes.saturating_add(other.high_bytes),
+        }
     }
 
     /// The same where there cannot be more than `bytes`, as is known otherwise.

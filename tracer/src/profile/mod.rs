@@ -13,7 +13,7 @@ mod unknown;
 
 use serde::Serialize;
 
-pub use budget::{Budget, BudgetStage, Recorded};
+pub use budget::{Budget, BudgetStage, InPulses, Recorded};
 pub use calls::Calls;
 pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};

@@ -20,6 +20,12 @@ impl Usage {
         Self { bytes, blocks: 1 }
     }
 
+    /// So many times as much.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { bytes: scaled(self.bytes, factor), blocks: scaled(self.blocks, factor) }
+    }
+
     /// The larger of each.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
@@ -65,6 +71,24 @@ pub struct Totals {
     /// The largest outstanding; bytes and blocks each at their own time. With more than one ring it is the sum of the
     /// rings' peaks, which can be larger than the true one: see [`super::Cost::rings`].
     pub peak: Usage,
+}
+
+impl Totals {
+    /// So many times as much, so that what came in still is what went out and what is left.
+    #[must_use]
+    pub fn scaled(&self, factor: f64) -> Self {
+        let [inherited, allocated, outstanding, peak] =
+            [self.inherited, self.allocated, self.outstanding, self.peak].map(|usage| usage.scaled(factor));
+        Self { inherited, allocated, freed: inherited + allocated - outstanding, outstanding, peak }
+    }
+
+    /// Of a sum: another in the place of a part, but for the peak, which is that of the sum.
+    pub fn replace(&mut self, part: &Self, other: &Self) {
+        self.inherited = self.inherited - part.inherited + other.inherited;
+        self.allocated = self.allocated - part.allocated + other.allocated;
+        self.freed = self.freed - part.freed + other.freed;
+        self.outstanding = self.outstanding - part.outstanding + other.outstanding;
+    }
 }
 
 impl AddAssign for Totals {
@@ -153,4 +177,13 @@ impl AddAssign for ByMemory {
             *self.of_mut(memory) += *other.of(memory);
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "an estimate needs no more than 52 bits of a size"
+)]
+fn scaled(value: u64, factor: f64) -> u64 {
+    (value as f64 * factor).round() as u64
 }

@@ -40,8 +40,8 @@ fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
     let named = Names::of(shape);
     let is_used = |totals: &Totals| *totals != Totals::default();
     let mut all = named.allocations(named.outstanding, outstanding.outstanding);
-    if let Some(sampled) = shape.sampled {
-        let (low, high) = (human(sampled.outstanding.low_bytes), human(sampled.outstanding.high_bytes));
+    if let Some(Sampled { outstanding: Some(estimate), .. }) = shape.sampled {
+        let (low, high) = (human(estimate.low_bytes), human(estimate.high_bytes));
         all.blocks = format!("{}; 95 % sure: {low} to {high}", all.blocks);
     }
     let mut rows = vec![all];
@@ -62,7 +62,7 @@ fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
     }
     rows.push(named.allocations(named.allocated, outstanding.allocated));
     rows.push(named.allocations(named.freed, outstanding.freed));
-    if let Some(Sampled { exact, .. }) = shape.sampled {
+    if let Some(Sampled { exact: Some(exact), .. }) = shape.sampled {
         let (allocations, releases) = (count(exact.allocations, "allocation"), count(exact.releases, "release"));
         let blocks = format!(" in {allocations} on the heap, and {releases}");
         rows.push(Row { label: "counted exactly", bytes: exact.allocated_bytes, blocks });

@@ -8,7 +8,7 @@ use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human, human_and_exact};
 use super::{budget, coverage, stack, trust, wholeness};
-use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Sampling, Usage};
+use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Usage};
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,17 +92,23 @@ fn write_head(page: &mut Page<'_>, profile: &Profile) -> io::Result<()> {
 
 /// Says that what follows is estimated, and from what.
 fn write_estimated(page: &mut Page<'_>, profile: &Profile, sampled: Option<Sampled>) -> io::Result<()> {
-    let (Some(Sampling { interval_bytes, .. }), Some(Sampled { exact, recorded, .. })) = (profile.sampling, sampled)
-    else {
+    let (Some(sampling), Some(Sampled { exact, recorded, .. })) = (profile.sampling, sampled) else {
         return Ok(());
     };
     let blocks = count(recorded, "recorded block");
-    let share = match exact.allocations.checked_div(recorded) {
+    if let Some(pulses) = profile.budget.as_ref().and_then(|budget| budget.pulses) {
+        let what = match pulses.slowdown {
+            Some(_) => "outstanding is at most this",
+            None => "sizes are too small",
+        };
+        return page.line(format_args!("  estimated from {blocks}, recorded in pulses: {what}"));
+    }
+    let share = match exact.and_then(|exact| exact.allocations.checked_div(recorded)) {
         Some(every) => format!(", 1 in about {}", every.max(1)),
         None => String::new(),
     };
     let how = if profile.budget.is_some() { "sampled at up to" } else { "sampled at" };
-    page.line(format_args!("  estimated from {blocks}{share}: {how} {}", human(interval_bytes)))
+    page.line(format_args!("  estimated from {blocks}{share}: {how} {}", human(sampling.interval_bytes)))
 }
 
 fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {

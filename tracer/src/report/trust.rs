@@ -4,7 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, duration, human};
-use crate::profile::{Budget, Cost, Sampling, Unknown};
+use crate::profile::{Budget, Cost, InPulses, Sampling, Unknown};
 
 /// A count that is not zero matters: how many of what, and what it means.
 struct Line {
@@ -30,6 +30,21 @@ pub(super) fn write(
         write_ended(page, seconds)?;
     }
     let why = if budget.is_some() { "--max-overhead" } else { "--sample" };
+    if let Some(pulses) = budget.and_then(|budget| budget.pulses) {
+        page.line(format_args!(
+            "Estimated: blocks were recorded in pulses ({why}), each of which stands for the time around it."
+        ))?;
+        page.line(format_args!("  {}", slowdown(pulses)))?;
+        page.line(format_args!(
+            "  What was freed between pulses counts as outstanding until its address is used again: at most so much is."
+        ))?;
+        let rest =
+            if unknown.is_exact() { "Mappings are exact." } else { "And something is missing from the estimates." };
+        page.line(format_args!(
+            "  What keeps growing is real, what levels off may not be: see -i and --older. {rest}"
+        ))?;
+        return write_rest(page, unknown, sampling);
+    }
     match (sampling, unknown.is_exact()) {
         (None, true) if ended.is_some() => page.line(format_args!("Until then exact: no event is missing."))?,
         (None, true) => page.line(format_args!("Exact: no event is missing from these numbers."))?,
@@ -41,6 +56,24 @@ pub(super) fn write(
             "Estimated: blocks were sampled ({why}). And something is missing from the estimates."
         ))?,
     }
+    write_rest(page, unknown, sampling)
+}
+
+fn slowdown(pulses: InPulses) -> String {
+    match pulses.slowdown {
+        Some(times) => {
+            format!("Programs were about {times:.1} times slower in pulses: that is in the estimates.")
+        }
+        None => {
+            "Programs did so little in pulses that nobody can tell for how much those stand: sizes of blocks are too \
+                 small, all by the same factor."
+                .to_owned()
+        }
+    }
+}
+
+/// Writes what is missing, and what is not known, each with its reason.
+fn write_rest(page: &mut Page<'_>, unknown: &Unknown, sampling: Option<Sampling>) -> io::Result<()> {
     write_lines(page, &missing(unknown))?;
     let sampled = line(
         sampling.map_or(0, |sampling| sampling.table_full),

@@ -28,7 +28,7 @@ pub(crate) fn measure(heaptide: &Path, phases: Phases) -> Result<Vec<Figure>> {
     let traced = end.since(begin)?;
     let process = report.profile.processes.first().context("the report has no process")?;
     let sampled = process.sampled.context("the report does not say that it is by sampling")?;
-    let counted = sampled.exact.allocations;
+    let counted = sampled.exact.context("the report does not tell what was counted")?.allocations;
     ensure!(counted >= traced.pairs, "{} pairs were made, and only {counted} counted", traced.pairs);
     ensure!(sampled.recorded > 0, "of {counted} allocations, none was recorded");
     let cost = &report.profile.cost;

@@ -130,6 +130,9 @@ fn announce_mode(mode: Mode) {
     status::say(&match mode {
         Mode::Full => "budget: all blocks are recorded again".to_owned(),
         Mode::Sampled(interval) => format!("budget: one block in {} KiB is recorded from here on", interval >> 10),
+        Mode::Pulse(_) | Mode::Pause(_) => {
+            "budget: the allocators' probes alone cost more; blocks are recorded in pulses from here on".to_owned()
+        }
         Mode::Stopped => {
             "budget: the allocators' probes alone cost more; only mappings are recorded from here on".to_owned()
         }

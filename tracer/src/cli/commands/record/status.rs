@@ -39,6 +39,7 @@ impl StatusLine {
             match status.mode {
                 None | Some(Mode::Full) => "",
                 Some(Mode::Sampled(_)) => " (sampled, to keep the budget)",
+                Some(Mode::Pulse(_) | Mode::Pause(_)) => " at most (recorded in pulses, to keep the budget)",
                 Some(Mode::Stopped) => " when blocks were last recorded (they cost more than the budget)",
             },
             HumanCount(status.lost),

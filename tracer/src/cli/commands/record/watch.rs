@@ -13,13 +13,7 @@ use tokio::{
 };
 
 use super::{announce, announce_mode, report::print_interim, signals::Signals, status::StatusLine};
-use crate::{
-    budget::{FIRST_TICK, TICK},
-    cli::config::Recording,
-    kernel::BILL_WINDOW,
-    pipeline::Session,
-    process::Target,
-};
+use crate::{budget::Mode, cli::config::Recording, kernel::BILL_WINDOW, pipeline::Session, process::Target};
 
 /// How often mappings are read again, and the bill is measured.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -48,10 +42,8 @@ impl Watch<'_> {
         let mut housekeeping = every(HOUSEKEEPING);
         let mut status = every(STATUS);
         let mut look = every(LOOK);
-        let mut budget = self.recording.max_overhead.map(|_| every(TICK));
-        if let Some(budget) = &mut budget {
-            budget.reset_after(FIRST_TICK);
-        }
+        let due = |session: &Session| session.budget_due().map(|due| Instant::now() + due);
+        let (mut budget, mut mode) = (due(self.session), Mode::Full);
         let mut bill_end = Some(Instant::now() + BILL_WINDOW);
         let mut exited = None;
         loop {
@@ -80,11 +72,16 @@ impl Watch<'_> {
                     let profile = self.session.interim(self.recording.top).await?;
                     self.status.aside(|| print_interim(&profile, self.recording.top))?;
                 }
-                () = tick(budget.as_mut()) => {
-                    if let Some(mode) = self.session.keep_budget()? {
-                        self.status.aside(|| announce_mode(mode));
+                () = at(budget) => {
+                    if let Some(next) = self.session.keep_budget()? {
+                        // Each pulse is not worth a line.
+                        if !next.is_way_of(mode) {
+                            self.status.aside(|| announce_mode(next));
+                        }
+                        mode = next;
                         bill_end = Some(Instant::now() + BILL_WINDOW);
                     }
+                    budget = due(self.session);
                 }
                 _ = look.tick(), if self.session.is_looking() => {
                     for attached in self.session.look_again() {
