@@ -53,7 +53,7 @@ fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
         truncated: false,
         incomplete: false,
         guessed: false,
-        frames,
+        frames: frames.into_iter().map(Arc::new).collect(),
     }
 }
 

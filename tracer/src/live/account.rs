@@ -190,6 +190,7 @@ impl Account {
             counts: self.counts,
             recorded: self.recorded,
             spread: self.spread(),
+            refused_stacks: self.ledger.refused(),
             stacks: stacks.collect(),
         };
         if self.is_sampled {

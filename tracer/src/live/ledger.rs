@@ -18,6 +18,9 @@ pub struct Entry {
     totals: Totals,
 }
 
+/// Most entries of a ledger, some 150 bytes each: memory whose stack finds none counts as without a stack.
+const MOST_ENTRIES: usize = 1 << 20;
+
 /// All totals of one process. An entry's index is good for as long as the ledger is.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
@@ -25,6 +28,7 @@ pub struct Ledger {
     index: FxHashMap<(Memory, u64, Choice), u32>,
     entries: Vec<Entry>,
     sums: ByMemory,
+    refused: u64,
 }
 
 impl Ledger {
@@ -41,10 +45,24 @@ impl Ledger {
 
     /// The place of a stack's totals of blocks that were chosen like this.
     pub fn chosen(&mut self, memory: Memory, stack: u64, choice: Choice) -> u32 {
-        *self.index.entry((memory, stack, choice)).or_insert_with(|| {
-            self.entries.push(Entry { memory, stack, choice, totals: Totals::default() });
-            (self.entries.len() - 1) as u32
-        })
+        let name = (memory, stack, choice);
+        if let Some(&entry) = self.index.get(&name) {
+            return entry;
+        }
+        if self.entries.len() >= MOST_ENTRIES && stack != 0 {
+            self.refused += 1;
+            return self.chosen(memory, 0, choice);
+        }
+        let entry = self.entries.len() as u32;
+        self.entries.push(Entry { memory, stack, choice, totals: Totals::default() });
+        self.index.insert(name, entry);
+        entry
+    }
+
+    /// How often memory had a stack for which there was no room.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// The kind of memory of an entry.
@@ -159,7 +177,7 @@ impl Ledger {
             let outstanding = totals.outstanding;
             *totals = Totals { inherited: outstanding, outstanding, peak: outstanding, ..Totals::default() };
         };
-        let mut child = self.clone();
+        let mut child = Self { refused: 0, ..self.clone() };
         child.entries.iter_mut().for_each(|entry| inherit(&mut entry.totals));
         inherit(&mut child.sums.outstanding);
         for memory in Memory::ALL {
@@ -203,6 +221,23 @@ mod tests {
         ledger.allocate(growth, Usage::block(1 << 20));
         assert_eq!(ledger.outstanding(), Usage::block(10));
         assert_eq!(ledger.totals().1.allocator.outstanding, Usage::block(1 << 20));
+    }
+
+    #[test]
+    fn memory_whose_stack_finds_no_room_counts_without_one() {
+        let mut ledger = Ledger::default();
+        let most = MOST_ENTRIES as u64;
+        for stack in 1..=most + 10 {
+            let entry = ledger.entry(Memory::Heap, stack);
+            ledger.allocate(entry, Usage::block(1));
+        }
+        let known = ledger.entry(Memory::Heap, 1);
+        ledger.release(known, Usage::block(1));
+        let (entries, (totals, sums)) = (ledger.entries(), ledger.totals());
+        assert_eq!((entries.len() as u64, ledger.refused()), (most + 1, 10));
+        let without = entries.iter().position(|entry| entry.stack == 0).unwrap();
+        assert_eq!(totals[without].outstanding, Usage { bytes: 10, blocks: 10 });
+        assert_eq!(sums.heap.outstanding.blocks, most + 9);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct AccountSummary {
     pub recorded: u64,
     /// What is known of the blocks that are outstanding.
     pub spread: Spread,
+    /// How often memory had a stack for which there was no room: it is among that without a stack.
+    pub refused_stacks: u64,
     /// The stacks.
     pub stacks: Vec<StackSummary>,
 }
@@ -95,6 +97,7 @@ impl AccountSummary {
         self.counts += other.counts;
         self.recorded += other.recorded;
         self.spread += other.spread;
+        self.refused_stacks += other.refused_stacks;
         self.add_stacks(other.stacks);
     }
 
@@ -187,6 +190,7 @@ mod tests {
             counts: Counts::NONE,
             recorded: 8,
             spread: Spread::default(),
+            refused_stacks: 0,
             stacks,
         };
         let mut summary = Summary { accounts: vec![account], ..Summary::default() };

@@ -1,8 +1,9 @@
 //! From what the shards know to a finished profile.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, sync::Arc};
 
 use heaptide_common::{Counter, unwind::Outcome};
+use rustc_hash::FxHashMap;
 
 use super::{
     coverage::{Traced, with_calls},
@@ -13,10 +14,10 @@ use crate::{
     kernel::{Counters, Outcomes, Tallied},
     live::{AccountSummary, Spread, StackSummary, Summary},
     profile::{
-        Estimate, Evidence, Exact, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched,
+        Estimate, Evidence, Exact, Frame, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched,
         Unwinding, Usage,
     },
-    stacks::StackStore,
+    stacks::{Marks, StackStore},
     symbols::{Code, Symbolizer},
 };
 
@@ -73,7 +74,13 @@ fn process(
     let perf_maps = if makes_code { processes.perf_maps(account.key) } else { Vec::new() };
     let code = Code { mappings: &known.mappings, perf_maps: &perf_maps };
     symbolizer.prepare(account.stacks.iter().map(|stack| (code, addresses(stack))), true);
-    let stacks = account.stacks.iter().map(|stack| named(stack, code, store, symbolizer, extent)).collect();
+    let mut frames = FxHashMap::default();
+    let stacks = account.stacks.iter().map(|stack| {
+        let found = store.get(stack.stack);
+        let shared = found.map(|stack| symbolizer.shared_frames(code, stack.frames, &mut frames));
+        named(stack, found.map(|stack| stack.marks).unwrap_or_default(), shared.unwrap_or_default(), extent)
+    });
+    let stacks = stacks.collect();
     let process = Process {
         pid: account.key.pid,
         generation: account.key.generation,
@@ -113,15 +120,7 @@ fn estimate(bytes: u64, spread: &Spread) -> Estimate {
     Estimate::of(&Evidence { bytes, recorded: blocks, recorded_bytes, variance, step })
 }
 
-fn named(
-    summary: &StackSummary,
-    code: Code<'_>,
-    store: &StackStore,
-    symbolizer: &mut Symbolizer,
-    extent: Extent,
-) -> Stack {
-    let found = store.get(summary.stack);
-    let marks = found.map(|stack| stack.marks).unwrap_or_default();
+fn named(summary: &StackSummary, marks: Marks, frames: Vec<Arc<Frame>>, extent: Extent) -> Stack {
     Stack {
         memory: summary.memory,
         totals: summary.totals,
@@ -131,7 +130,7 @@ fn named(
         truncated: marks.truncated,
         incomplete: marks.incomplete,
         guessed: marks.guessed,
-        frames: found.map(|stack| symbolizer.frames(code, stack.frames, true)).unwrap_or_default(),
+        frames,
     }
 }
 

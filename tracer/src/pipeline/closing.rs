@@ -22,6 +22,8 @@ pub(super) struct Closing {
     pub(super) tallied: Tallied,
     pub(super) outcomes: Outcomes,
     pub(super) tables: TableCounts,
+    /// Stacks that the session did not take in time.
+    pub(super) refused_stacks: u64,
     pub(super) elapsed: Duration,
     pub(super) began: SystemTime,
     pub(super) bpf: Option<(f64, f64)>,

@@ -112,7 +112,9 @@ impl Knowledge {
             ..summary.unmatched
         };
         let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
-        let unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
+        let mut unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
+        let without_room: u64 = summary.accounts.iter().map(|account| account.refused_stacks).sum();
+        unknown.stacks.refused += closing.refused_stacks + without_room;
         let events = summary.events;
         let target_cpu_seconds = processes.cpu.total().as_secs_f64();
         let in_pulses = pulses.is_some();

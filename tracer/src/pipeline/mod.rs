@@ -11,6 +11,7 @@ mod coverage;
 mod cpu;
 mod finish;
 mod knowledge;
+mod mailbox;
 mod perf_maps;
 mod planner;
 mod processes;

@@ -18,8 +18,9 @@ use nix::{
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
     time::{ClockId, clock_gettime},
 };
-use tokio::sync::{mpsc::UnboundedSender, oneshot};
+use tokio::sync::oneshot;
 
+use super::mailbox::Outbox;
 use crate::{
     kernel::Ring,
     live::{Moment, Notice, Shard, Summary},
@@ -58,7 +59,7 @@ pub struct Reader {
 
 impl Reader {
     /// Starts the thread. Process notices come from the first reader alone: every ring tells them.
-    pub fn start(ring: Ring, shard: Shard, index: usize, notices: UnboundedSender<Notice>) -> io::Result<Self> {
+    pub fn start(ring: Ring, shard: Shard, index: usize, notices: Outbox) -> io::Result<Self> {
         let (questions, asked) = mpsc::channel();
         let gauge = Arc::new(Gauge::default());
         let bell = Bell::new(&ring)?;
@@ -118,7 +119,7 @@ struct Loop {
     ring: Ring,
     shard: Shard,
     is_first: bool,
-    notices: UnboundedSender<Notice>,
+    notices: Outbox,
     asked: mpsc::Receiver<Question>,
     gauge: Arc<Gauge>,
     bell: Bell,
@@ -150,8 +151,7 @@ impl Loop {
             if let Some(notice) = shard.apply(&event)
                 && (*is_first || matches!(notice, Notice::Stack { .. } | Notice::Remains(_)))
             {
-                // The session may have gone.
-                let _ = notices.send(notice);
+                notices.send(notice);
             }
         });
         if read > 0 {

@@ -14,7 +14,6 @@ use heaptide_common::unwind::File;
 use nix::sys::stat::{major, minor};
 use rustc_hash::FxHashMap;
 use thiserror::Error;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use probing::{LIBRARIES_SETTLE, Probed, file_id, file_name};
 
@@ -22,6 +21,7 @@ use super::{
     budget::Keeper,
     closing::Closing,
     knowledge::Knowledge,
+    mailbox::{Inbox, Outbox, mailbox},
     planner::Planner,
     reader::Reader,
     tables::{TableCounts, TableMaker},
@@ -116,8 +116,8 @@ pub struct Session {
     pub(super) keeper: Option<Keeper>,
     prepared: Vec<(Ring, Shard)>,
     readers: Vec<Reader>,
-    notices: UnboundedReceiver<Notice>,
-    sender: UnboundedSender<Notice>,
+    notices: Inbox,
+    sender: Outbox,
     pub(super) known: Knowledge,
     tables: TableMaker,
     /// Files whose tables are wanted, and that were not yet seen mapped.
@@ -145,7 +145,7 @@ impl Session {
             sampled: config.kernel.sample.is_some(),
         };
         let older = config.older.as_nanos() as u64;
-        let (sender, notices) = unbounded_channel();
+        let (sender, notices) = mailbox();
         Ok(Self {
             keeper: config.budget.map(Keeper::new),
             config,
@@ -227,7 +227,7 @@ impl Session {
 
     /// The next thing that the rings tell of stacks or processes.
     pub async fn notice(&mut self) -> Option<Notice> {
-        self.notices.recv().await
+        self.notices.next().await
     }
 
     /// Takes in a notice; gives what was attached because of it.
@@ -402,7 +402,7 @@ impl Session {
             summary.merge(reader.finish(std::mem::take(&mut counts)).ok_or(SessionError::ThreadDied)?);
         }
         drop(sender);
-        while let Ok(notice) = notices.try_recv() {
+        while let Some(notice) = notices.waiting() {
             match notice {
                 Notice::Remains(remains) => {
                     if known.keep_unfinished(*remains) {
@@ -412,6 +412,7 @@ impl Session {
                 other => known.take_in(other),
             }
         }
+        closing.refused_stacks = notices.refused();
         known.processes.refresh();
         closing.settle(&tables, &mut known);
         known.symbolizer.prepare_report(debuginfod, progress);
@@ -439,6 +440,7 @@ impl Session {
             tallied: self.kernel.tallied()?,
             outcomes,
             tables: TableCounts::default(),
+            refused_stacks: self.notices.refused(),
             elapsed,
             began: self.began.1,
             bpf: None,

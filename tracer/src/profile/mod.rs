@@ -11,6 +11,8 @@ mod method;
 mod totals;
 mod unknown;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 pub use budget::{Budget, BudgetStage, InPulses, Recorded};
@@ -120,6 +122,7 @@ pub struct Stack {
     pub incomplete: bool,
     /// Whether a frame is a guess by the frame pointer, since its code has no call frame information.
     pub guessed: bool,
-    /// The frames, leaf first. Empty when the stack could not be taken, or was lost.
-    pub frames: Vec<Frame>,
+    /// The frames, leaf first. Empty when the stack could not be taken, or was lost. A process's stacks share those that they
+    /// have in common.
+    pub frames: Vec<Arc<Frame>>,
 }

@@ -137,7 +137,8 @@ pub struct Stacks {
     pub lost: u64,
     /// Distinct stacks that share their id with another one.
     pub collisions: u64,
-    /// Stacks whose frames were not kept because all together had reached their limit; one that came again counts again.
+    /// Stacks that were not kept because all together had reached their limit, or too many waited; one that came again
+    /// counts again.
     pub refused: u64,
 }
 

@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn stack(names: &[String], bytes: u64) -> Stack {
-        let frames = names.iter().map(|name| frame(name)).collect();
+        let frames = names.iter().map(|name| frame(name).into()).collect();
         let shown = Usage::block(bytes);
         Stack {
             memory: Memory::Heap,
@@ -138,7 +138,7 @@ mod tests {
         let inlined = |name: &str| Inlined { function: name.into(), source: None };
         outer.inlined = vec![inlined("innermost"), inlined("inner")];
         let mut stack = stack(&["leaf".into()], 9);
-        stack.frames.push(outer);
+        stack.frames.push(outer.into());
         assert_eq!(folded(vec![process("p", vec![stack])]), "p;outer;inner_[i];innermost_[i];leaf 9\n");
     }
 
@@ -146,8 +146,9 @@ mod tests {
     fn frames_without_a_name_give_their_module_and_address() {
         let mut stack = stack(&["leaf".into()], 9);
         let unnamed = Frame { place: Err(Unnamed::NoSymbol), module_address: 0x1f3a, ..frame("") };
-        stack.frames.push(Frame { module: Some("libfoo.so".into()), ..unnamed.clone() });
-        stack.frames.push(unnamed);
+        let named = Frame { module: Some("libfoo.so".into()), ..unnamed.clone() };
+        stack.frames.push(named.into());
+        stack.frames.push(unnamed.into());
         assert_eq!(folded(vec![process("p", vec![stack])]), "p;[unknown];[libfoo.so+0x1f3a];leaf 9\n");
     }
 
