@@ -9,6 +9,7 @@ mod churn;
 mod compiler;
 mod depth;
 mod figure;
+mod live;
 pub(crate) mod machine;
 mod pair;
 mod paper;
@@ -115,7 +116,11 @@ impl Name {
             Self::Churn2 => "malloc and free at full speed on two threads".to_owned(),
             Self::Pair => "a pair of malloc and free, beside programs that do nothing".to_owned(),
             Self::Sampled => format!("churn1 with --sample {}", sampled::INTERVAL),
-            Self::Live => format!("{} million live blocks", live_blocks(quick) / 1_000_000),
+            Self::Live => {
+                let millions: Vec<String> =
+                    live::sizes(quick).iter().map(|blocks| format!("{}", blocks / 1_000_000)).collect();
+                format!("10 thousand and {} million live blocks", millions.join(" and "))
+            }
             Self::Report => format!("text, folded and JSON reports of {} distinct stacks", stacks::COUNT),
             Self::Depth => "malloc and free at 4, 16, 60 and 200 frames, by CFI and by bpf_get_stack".to_owned(),
             Self::Compiler => "clang compiling a large C++ file, with and without stacks".to_owned(),
@@ -132,7 +137,7 @@ impl Name {
             Self::Churn2 => rows::churn(&heaptide, 2, phases(quick)),
             Self::Pair => pair::measure(&heaptide, phases(quick)),
             Self::Sampled => sampled::measure(&heaptide, phases(quick)),
-            Self::Live => rows::live(&heaptide, live_blocks(quick)),
+            Self::Live => live::measure(&heaptide, live::sizes(quick)),
             Self::Report => rows::report(&heaptide, &workspace.demo().with_file_name("bench")),
             Self::Depth => depth::measure(&heaptide, quick),
             Self::Compiler => match compiler::find() {
@@ -158,10 +163,6 @@ fn outcome(measured: Result<Vec<Figure>>) -> Outcome {
         Ok(figures) => Outcome::Figures(figures),
         Err(error) => Outcome::Failed(format!("{error:#}")),
     }
-}
-
-fn live_blocks(quick: bool) -> u64 {
-    if quick { 1_000_000 } else { 10_000_000 }
 }
 
 fn phases(quick: bool) -> Phases {

@@ -1,5 +1,7 @@
 //! What a bench gives: rows of figures, each with the reach that it is held against, if any.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use super::machine::Machine;
@@ -58,7 +60,7 @@ pub(crate) enum Outcome {
 /// A number with its unit.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) value: f64,
     pub(crate) unit: &'static str,
     pub(crate) reach: Option<Reach>,
@@ -72,13 +74,13 @@ pub(crate) struct Reach {
 }
 
 impl Figure {
-    pub(crate) fn new(name: &'static str, value: f64, unit: &'static str) -> Self {
-        Self { name, value, unit, reach: None }
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, value: f64, unit: &'static str) -> Self {
+        Self { name: name.into(), value, unit, reach: None }
     }
 
     /// A whole number.
     #[expect(clippy::cast_precision_loss, reason = "counts stay below 2^53")]
-    pub(crate) fn count(name: &'static str, value: u64, unit: &'static str) -> Self {
+    pub(crate) fn count(name: impl Into<Cow<'static, str>>, value: u64, unit: &'static str) -> Self {
         Self::new(name, value as f64, unit)
     }
 

@@ -61,7 +61,7 @@ pub(crate) fn measure(heaptide: &Path) -> Result<Vec<Figure>> {
         let untraced = job(heaptide, words, Tool::Nobody)?;
         figures.push(Figure::new(names[0], untraced, "seconds"));
         for (name, tool) in names[1..].iter().zip(TOOLS) {
-            figures.push(Figure::new(name, untraced * 100.0 / job(heaptide, words, tool)?, "% kept"));
+            figures.push(Figure::new(*name, untraced * 100.0 / job(heaptide, words, tool)?, "% kept"));
         }
     }
     Ok(figures)
@@ -110,7 +110,7 @@ fn redis(heaptide: &Path, folder: &Path) -> Result<Vec<Figure>> {
     let untraced = requests(heaptide, Tool::Nobody, folder)?;
     let mut figures = vec![Figure::new(REDIS[0], untraced, "requests a second")];
     for (name, tool) in REDIS[1..].iter().zip(TOOLS) {
-        figures.push(Figure::new(name, requests(heaptide, tool, folder)? * 100.0 / untraced, "% kept"));
+        figures.push(Figure::new(*name, requests(heaptide, tool, folder)? * 100.0 / untraced, "% kept"));
     }
     Ok(figures)
 }
