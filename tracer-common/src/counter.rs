@@ -48,11 +48,15 @@ pub enum Counter {
     HitsAtReturns = 17,
     /// Of the hits, those at instructions that the kernel steps over.
     HitsStepped = 18,
+    /// Page faults of traced processes.
+    Faults = 19,
+    /// Page faults lost because the ring was full.
+    LostFault = 20,
 }
 
 impl Counter {
     /// How many counters there are.
-    pub const COUNT: usize = 19;
+    pub const COUNT: usize = 21;
 
     /// All counters, in the order of their numbers.
     pub const ALL: [Self; Self::COUNT] = [
@@ -75,6 +79,8 @@ impl Counter {
         Self::TagsFull,
         Self::HitsAtReturns,
         Self::HitsStepped,
+        Self::Faults,
+        Self::LostFault,
     ];
 }
 

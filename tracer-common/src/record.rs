@@ -47,6 +47,8 @@ pub enum Kind {
     Sampled = 18,
     /// A thread has ended: [`Counted`].
     Counted = 19,
+    /// A page was not there when it was touched, and is now: [`Fault`].
+    Fault = 20,
 }
 
 impl Kind {
@@ -73,6 +75,7 @@ impl Kind {
             17 => Self::Libraries,
             18 => Self::Sampled,
             19 => Self::Counted,
+            20 => Self::Fault,
             _ => return None,
         })
     }
@@ -121,6 +124,31 @@ pub mod flag {
     pub const NESTED: u16 = 64;
     /// The release is by a function of a user-named allocator.
     pub const NAMED: u16 = 128;
+    /// The page that a fault has brought may not be written to: of memory without a file it is the kernel's page of zeroes,
+    /// which all share; of a file that is mapped privately, the file's own page.
+    pub const READ_ONLY: u16 = 256;
+    /// The first frame of the stack is an instruction that was interrupted, and no return address.
+    pub const INTERRUPTED: u16 = 512;
+}
+
+/// What a page that was touched belongs to: values of [`Fault::memory`].
+pub mod touched {
+    /// Not known: the process was just changing its mappings.
+    pub const UNKNOWN: u32 = 0;
+    /// Memory without a file.
+    pub const ANONYMOUS: u32 = 1;
+    /// Memory below the program break (`[heap]`).
+    pub const BREAK: u32 = 2;
+    /// A stack that grows by itself: that of a process's first thread.
+    pub const STACK: u32 = 3;
+    /// A file that is mapped privately: what is written to becomes a copy of the process's own.
+    pub const PRIVATE_FILE: u32 = 4;
+    /// A file that is mapped to be shared.
+    pub const FILE: u32 = 5;
+    /// Memory to be shared, which has no file on a disk: `shmem`, `tmpfs`, `memfd`.
+    pub const SHARED: u32 = 6;
+    /// Huge pages of `hugetlbfs`, which are no part of a process's resident memory.
+    pub const HUGE: u32 = 7;
 }
 
 /// A block was allocated.
@@ -309,6 +337,26 @@ pub struct Break {
     pub stack: u64,
 }
 
+/// A page was not there when it was touched, and is now.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "user",
+    derive(zerocopy::FromBytes, zerocopy::IntoBytes, zerocopy::KnownLayout, zerocopy::Immutable)
+)]
+pub struct Fault {
+    /// What, who, when.
+    pub head: Head,
+    /// The address that was touched.
+    pub address: u64,
+    /// The stack's id; 0 when it could not be taken.
+    pub stack: u64,
+    /// What the page belongs to, of [`touched`].
+    pub memory: u32,
+    /// Bytes of the page, a power of two; 0 when that is not known.
+    pub bytes: u32,
+}
+
 /// A process was forked.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -409,4 +457,5 @@ const _: () = {
     assert!(size_of::<Remap>() == 48);
     assert!(size_of::<Break>() == 48);
     assert!(size_of::<Fork>() == 32);
+    assert!(size_of::<Fault>() == 48);
 };

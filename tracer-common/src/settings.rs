@@ -85,6 +85,20 @@ pub struct Settings {
     pub pulse: u32,
     /// Changes whenever blocks are wanted again: the returns of calls that were in flight before were not seen.
     pub generation: u32,
+    /// 1: only the growth of memory is recorded, and mappings that an allocator's code asks for are marked as its own.
+    pub growth: u32,
+    /// Byte offset of `vm_flags` in the kernel's `vm_area_struct`.
+    pub vma_flags: u32,
+    /// Byte offset of `s_magic` in the kernel's `super_block`.
+    pub super_magic: u32,
+    /// Byte offset of `start_brk` in the kernel's `mm_struct`.
+    pub mm_start_brk: u32,
+    /// Byte offset of `brk` in the kernel's `mm_struct`.
+    pub mm_brk: u32,
+    /// Byte offset of `pgd` in the kernel's `mm_struct`.
+    pub mm_pgd: u32,
+    /// Where the kernel has all physical memory mapped, as far as the kernel part has found out: its own; 0 at the start.
+    pub direct_map: u64,
 }
 
 /// How stacks are taken.
@@ -104,4 +118,4 @@ pub enum StackMethod {
 #[cfg(feature = "user")]
 unsafe impl aya::Pod for Settings {}
 
-const _: () = assert!(size_of::<Settings>() == 136);
+const _: () = assert!(size_of::<Settings>() == 168);

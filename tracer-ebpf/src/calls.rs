@@ -360,7 +360,7 @@ static EMPTY: Thread = Thread::IDLE;
 
 /// The process and its address space, mixed. An exec makes another one.
 #[inline(always)]
-fn space(task: Task, settings: &Settings) -> u64 {
+pub fn space(task: Task, settings: &Settings) -> u64 {
     // SAFETY: the helpers check every address.
     let mm: u64 = unsafe {
         let current = bpf_get_current_task() as *const u8;

@@ -12,6 +12,7 @@ mod calls;
 mod count;
 mod emit;
 mod maps;
+mod page;
 mod probes;
 mod sampling;
 mod stack;

@@ -43,6 +43,9 @@ pub const MAX_FILES: usize = 16_384;
 /// Files that can be asked for.
 pub const MAX_WANTED: usize = MAX_FILES;
 
+/// Libraries with an allocator that are known.
+pub const MAX_ALLOCATORS: usize = 4096;
+
 /// Scratch buffers of a CPU. A probe can be preempted by a task that hits one itself; each takes a buffer of its own.
 pub const SCRATCHES: usize = 4;
 
@@ -112,6 +115,10 @@ pub static FILES: HashMap<File, FileTable, MAX_FILES> = HashMap::new();
 /// Files that had none when an address of theirs was met, and were asked for.
 #[btf_map]
 pub static WANTED: HashMap<File, u32, MAX_WANTED> = HashMap::new();
+
+/// Libraries with an allocator: with [`Settings::growth`], what their code maps is the allocator's own.
+#[btf_map]
+pub static ALLOCATORS: HashMap<File, u32, MAX_ALLOCATORS> = HashMap::new();
 
 /// The cache of rules: one value, so that a place in it is found without a call.
 #[btf_map]

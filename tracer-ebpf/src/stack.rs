@@ -3,6 +3,8 @@
 //! It is taken at the *return* of the allocation function: there the instruction pointer is the return address and all
 //! registers are the caller's own, and only stacks of successful calls are paid for.
 
+use core::ffi::c_void;
+
 use aya_ebpf::bindings::pt_regs;
 use heaptide_common::{
     Counter, Settings, StackMethod,
@@ -29,11 +31,16 @@ pub const NONE: u64 = 0;
 pub struct Return<'a> {
     pub settings: &'static Settings,
     pub task: Task,
-    pub registers: &'a pt_regs,
-    /// Where it returns to.
+    /// The program's context, as the kernel knows it.
+    pub context: &'a c_void,
+    /// Where it returns to, or the instruction that was interrupted.
     pub pc: u64,
     /// The stack pointer after it.
     pub sp: u64,
+    /// `rbp` then.
+    pub bp: u64,
+    /// 1 when `pc` is a return address.
+    pub after_call: u64,
     /// The thread's address space: see [`Thread::space`].
     pub space: u64,
     /// When, in nanoseconds of the monotonic clock.
@@ -44,7 +51,9 @@ impl<'a> Return<'a> {
     #[inline(always)]
     pub fn new(settings: &'static Settings, task: Task, registers: &'a pt_regs, thread: &Thread) -> Self {
         let (pc, sp) = (registers.rip, registers.rsp);
-        Self { settings, task, registers, pc, sp, space: thread.space, time: now() }
+        // SAFETY: a reference, seen as one to something of which nothing is known.
+        let context = unsafe { &*core::ptr::from_ref(registers).cast() };
+        Self { settings, task, context, pc, sp, bp: registers.rbp, after_call: 1, space: thread.space, time: now() }
     }
 
     /// The head of a record of it.
@@ -68,8 +77,8 @@ impl<'a> Return<'a> {
             let (walk, record) = (&raw mut (*scratch).walk, &raw mut (*scratch).record);
             (*walk).pc = self.pc;
             (*walk).sp = self.sp;
-            (*walk).bp = self.registers.rbp;
-            (*walk).after_call = 1;
+            (*walk).bp = self.bp;
+            (*walk).after_call = self.after_call;
             let epoch = (&raw const self.settings.epoch).read_volatile();
             // Multiplied, so that no address of one epoch is taken for another one of the next.
             (*walk).salt = (self.space ^ u64::from(epoch)).wrapping_mul(0xd6e8_feb8_6659_fd93);
@@ -83,7 +92,7 @@ impl<'a> Return<'a> {
                     top.write_volatile((*walk).sp);
                 }
             } else {
-                unwind::by_frame_pointers(walk, record, self.registers, self.pc, self.task.pid());
+                unwind::by_frame_pointers(walk, record, self.context, self.pc, self.task.pid());
             }
             self.send(walk, record, shard)
         };
@@ -114,6 +123,8 @@ impl<'a> Return<'a> {
             // SAFETY: the map gives an aligned pointer into memory that lives as long as the program.
             unsafe { atomic::fetch_add(slot, 1) };
         }
+        // The same addresses mean something else when the first is no return address.
+        let taken = if self.after_call == 0 { taken.push(0) } else { taken };
         let fingerprint = taken.finish();
         let index = mask::<{ SEEN_SLOTS as u64 - 1 }>(fingerprint.id);
         let Some(seen) = SEEN.get_ptr_mut(index as u32) else { return NONE };
@@ -125,7 +136,8 @@ impl<'a> Return<'a> {
         let too_deep = u16::from(outcome == Outcome::TooDeep as u64) * flag::TRUNCATED;
         let is_whole = outcome == Outcome::Complete as u64 || outcome == Outcome::Guessed as u64;
         let cut = u16::from(!is_whole) * flag::INCOMPLETE;
-        head.flags = too_deep | cut | guessed as u16 * flag::GUESSED;
+        head.flags =
+            too_deep | cut | (guessed as u16 * flag::GUESSED) | ((1 - self.after_call as u16) * flag::INTERRUPTED);
         head.frames = frames as u32;
         // SAFETY: the caller vouches for the pointer.
         unsafe { (*record).stack = Stack { head, id: fingerprint.id } };

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
-    Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, InPulses, Inlined, Memory,
-    Place, Process, Profile, Recorded, SCHEMA, Sampled, Sampling, Stack, StackMethod, Totals, Unknown, Unnamed,
-    Unwinding, Usage,
+    Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Growth, InPulses, Inlined,
+    Memory, Place, Process, ProcessGrowth, Profile, Recorded, Resident, SCHEMA, Sampled, Sampling, Stack, StackMethod,
+    Totals, Unknown, Unnamed, Unwinding, Usage,
 };
 use heaptide::report::text::TextOptions;
 use heaptide::report::{folded, json, text};
@@ -69,10 +69,7 @@ fn calls(count: u64) -> Calls {
 fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
     let mut sums = ByMemory::default();
     for stack in &stacks {
-        *sums.of_mut(stack.memory) += stack.totals;
-        if stack.memory.is_outstanding() {
-            sums.outstanding += stack.totals;
-        }
+        sums.each_of(stack.memory, |sum| *sum += stack.totals);
     }
     let allocator = Allocator {
         file: "/usr/lib/x86_64-linux-gnu/libc.so.6".to_owned(),
@@ -81,7 +78,18 @@ fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
         calls: Some(calls(74_040)),
     };
     let (name, allocators) = (name.to_owned(), vec![allocator]);
-    Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
+    Process {
+        pid,
+        generation: 0,
+        name,
+        forked_from: None,
+        end: None,
+        allocators,
+        sums,
+        sampled: None,
+        growth: None,
+        stacks,
+    }
 }
 
 fn profile(processes: Vec<Process>) -> Profile {
@@ -95,6 +103,7 @@ fn profile(processes: Vec<Process>) -> Profile {
         stack_method: StackMethod::Cfi,
         sampling: None,
         budget: None,
+        growth: None,
         processes,
         unknown: Unknown::default(),
         cost: Cost {
@@ -301,6 +310,44 @@ fn budget_ended() -> Profile {
     Profile { budget, ..exact() }
 }
 
+/// A recording of growth: of a process that lives, and of one that has ended before anybody looked.
+fn growth() -> Profile {
+    let touched = |memory, pages: u64, function| {
+        stack(memory, usage(pages << 12, pages), vec![frame(function, 4), frame("main", 2)])
+    };
+    let mut living = process(
+        4242,
+        "worker",
+        vec![
+            touched(Memory::TouchedHeap, 2048, "fill_cache"),
+            touched(Memory::TouchedAnonymous, 512, "arena"),
+            touched(Memory::TouchedStack, 2, "recurse"),
+            touched(Memory::TouchedFileCopy, 1, "set_global"),
+            touched(Memory::TouchedShared, 4, "post"),
+            touched(Memory::TouchedFile, 9, "read_index"),
+            touched(Memory::TouchedHuge, 512, "huge_pool"),
+            stack(Memory::Anonymous, usage(4 << 20, 1), vec![frame("arena", 4), frame("main", 2)]),
+            stack(Memory::Allocator, usage(9 << 20, 3), vec![frame("grow_heap", 4), frame("main", 2)]),
+        ],
+    );
+    living.growth = Some(ProcessGrowth {
+        begin: Some(Resident { anonymous: 10 << 20, file: 2 << 20, shared: 0 }),
+        end: Some(Resident { anonymous: 21 << 20, file: 3 << 20, shared: 16 << 10 }),
+        faults: 3_900,
+        zero_faults: 20,
+        unsized_faults: 0,
+        is_checked: true,
+    });
+    let mut ended = process(4243, "short", vec![touched(Memory::TouchedHeap, 1, "once")]);
+    ended.end = Some(End::Exited);
+    let (begin, end) = (Some(Resident::default()), None);
+    ended.growth = Some(ProcessGrowth { begin, end, faults: 1, zero_faults: 0, unsized_faults: 1, is_checked: false });
+    for process in [&mut living, &mut ended] {
+        process.allocators.clear();
+    }
+    Profile { growth: Some(Growth { page_faults: 3_901 }), ..profile(vec![living, ended]) }
+}
+
 /// More stacks than are shown.
 fn more_than_shown() -> Profile {
     let of = |number: u32| {
@@ -405,6 +452,11 @@ fn other_kinds_of_memory_stay_apart() {
 fn files_and_thread_stacks_are_shown_when_asked_for() {
     let options = TextOptions { show_files: true, show_thread_stacks: true, ..TextOptions::default() };
     check_all("all_kinds_of_memory_shown", &all_kinds_of_memory(), options);
+}
+
+#[test]
+fn growth_tells_what_became_resident() {
+    check_all("growth", &growth(), TextOptions::default());
 }
 
 #[test]

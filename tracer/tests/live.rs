@@ -120,7 +120,7 @@ fn events(weird: bool) -> impl Strategy<Value = Vec<Bytes>> {
 }
 
 fn shard(max_live: u64, follow: bool, sampled: bool) -> Shard {
-    let mut shard = Shard::new(Limits { max_live, follow, sampled }, OLDER);
+    let mut shard = Shard::new(Limits { max_live, follow, sampled, growth: false }, OLDER);
     shard.begin(PIDS.start, Start::Attached);
     shard.begin(PIDS.start + 1, Start::Launched);
     shard

@@ -17,13 +17,17 @@ use crate::{
     calls::{MappingCall, Returned, Thread},
     count::{count, count_hit},
     emit::{MAPPING_SHARD, Task, send},
-    maps::running,
+    maps::{ALLOCATORS, running},
     stack::{self, Return},
     unwind,
 };
 
 /// From the kernel's `uapi/asm-generic/mman-common.h`.
 const PROT_EXEC: u64 = 4;
+
+/// From the same, and `MAP_STACK` of `uapi/asm-generic/mman.h`.
+const MAP_ANONYMOUS: u64 = 0x20;
+const MAP_STACK: u64 = 0x2_0000;
 
 /// `mmap(address, length, protection, flags, fd, offset)`.
 #[uprobe]
@@ -45,9 +49,11 @@ pub fn mmap_return(ctx: RetProbeContext) -> u32 {
             // Code may be where other code was.
             unwind::forget_rules();
         }
+        let is_plain = (call.bits >> 32) & (MAP_ANONYMOUS | MAP_STACK) == MAP_ANONYMOUS;
+        let beneath = call.beneath as u16 | is_by_allocator(&hit, is_plain);
         let stack = hit.stack(MAPPING_SHARD);
         let record = Map {
-            head: hit.head(Kind::Map, call.beneath as u16 * flag::BENEATH),
+            head: hit.head(Kind::Map, beneath * flag::BENEATH),
             address,
             length: call.length,
             stack,
@@ -100,8 +106,9 @@ pub fn mremap_call(ctx: ProbeContext) -> u32 {
 pub fn mremap_return(ctx: RetProbeContext) -> u32 {
     if let Some((hit, call, address)) = returned(&ctx) {
         let succeeded = !failed(address);
+        let beneath = call.beneath as u16 | is_by_allocator(&hit, succeeded);
         let stack = if succeeded { hit.stack(MAPPING_SHARD) } else { stack::NONE };
-        let flags = call.beneath as u16 * flag::BENEATH | u16::from(succeeded) * flag::SUCCEEDED;
+        let flags = (beneath * flag::BENEATH) | (u16::from(succeeded) * flag::SUCCEEDED);
         let record = Remap { head: hit.head(Kind::RemapEnd, flags), address, length: call.length, stack };
         send(MAPPING_SHARD, record, Counter::LostMapping);
     }
@@ -142,8 +149,9 @@ pub fn brk_return(ctx: RetProbeContext) -> u32 {
 
 #[inline(always)]
 fn send_break(hit: &Return<'_>, call: &MappingCall, before: u64, after: u64) {
+    let beneath = call.beneath as u16 | is_by_allocator(hit, true);
     let stack = hit.stack(MAPPING_SHARD);
-    let head = hit.head(Kind::Break, call.beneath as u16 * flag::BENEATH);
+    let head = hit.head(Kind::Break, beneath * flag::BENEATH);
     send(MAPPING_SHARD, Break { head, before, after, stack }, Counter::LostMapping);
 }
 
@@ -195,6 +203,18 @@ fn returned(ctx: &RetProbeContext) -> Option<(Return<'_>, MappingCall, u64)> {
             None
         }
     }
+}
+
+/// 1 when only the growth of memory is recorded, `asks` is true, and a mapping function returns to the code of a library
+/// that has an allocator: then the allocator has called it. (Where blocks are recorded, its own probes tell.)
+#[inline(always)]
+fn is_by_allocator(hit: &Return<'_>, asks: bool) -> u16 {
+    if !asks || hit.settings.growth == 0 {
+        return 0;
+    }
+    let file = unwind::file_at(hit.settings, hit.pc);
+    // SAFETY: entries are never taken out while programs run.
+    u16::from(unsafe { ALLOCATORS.get(file) }.is_some())
 }
 
 /// Whether a mapping function returned an error: `MAP_FAILED`, or a negative errno of the system call.

@@ -1,5 +1,6 @@
 //! The programs: one file for each kind of thing that they watch.
 
+mod faults;
 mod heap;
 mod libraries;
 mod mapping;

@@ -27,6 +27,7 @@ use cache::Cache;
 pub use cache::WORDS as CACHE_WORDS;
 pub use frame_pointers::walk as by_frame_pointers;
 pub use remainder::send as send_remainder;
+pub use table::{field, file_at};
 use window::WINDOW_WORDS;
 
 /// Rounds of a walk: as many frames as there can be, should each end its round.

@@ -82,6 +82,15 @@ pub fn find(at: u64) -> Found {
     Found::Rule(search(first, rows, pc as u32))
 }
 
+/// The file that the current process has mapped at the address `at`; no file has the number 0.
+#[inline(always)]
+pub fn file_at(settings: &'static Settings, at: u64) -> File {
+    let mut vma = Vma { settings, file: File::default(), what: 0, offset: 0, at };
+    // SAFETY: as in `find`.
+    unsafe { bpf_find_vma(bpf_get_current_task_btf(), at, look as *mut c_void, (&raw mut vma).cast(), 0) };
+    vma.file
+}
+
 /// The rule of the last row that does not begin after `pc`.
 #[inline(always)]
 fn search(first: u32, rows: u32, pc: u32) -> Rule {

@@ -38,6 +38,8 @@ Examples:
   sudo heaptide record -p 4711 --sample 512KiB      a busy program: estimates
   sudo heaptide record -p 4711 --max-overhead 3%    never slowed down by more
   sudo heaptide record --follow -- make -j4         a command's children too
+  sudo heaptide record -p 4711 --mode growth        what makes it grow, for a
+                                                    program that must not wait
 
 --sample 512KiB chooses blocks at random, by their bytes, and costs the program
 little: sums become estimates, and the report says how sure they are. What a
@@ -49,6 +51,11 @@ Where it would grow by more, blocks are sampled; and where the probes alone
 cost too much, all is recorded in short pulses: of what was freed between them
 nothing is known, so what is outstanding is at most what is told. The report
 says when, and what it cost. It takes at most a second to find out.
+
+--mode growth puts no probe on malloc or free. It records page faults and
+mappings: which stacks have touched memory for the first time and so made the
+process grow, how much of it is still there, and how much of that is the
+heap's. The stack is that of the touch, not that of the allocation.
 
 Times: 30s, 500ms, 2m, 1h; a bare number is seconds.
 Sizes: 4096, 4K or 4KiB (all 4096 bytes), 4KB (4000 bytes).
@@ -133,6 +140,9 @@ pub struct LaunchArgs {
 #[derive(Debug, clap::Args)]
 #[command(group(ArgGroup::new("target").required(true).args(["pids", "command"])))]
 pub struct RecordArgs {
+    /// What is recorded.
+    #[arg(long, value_name = "MODE", default_value = "blocks")]
+    pub mode: Mode,
     /// Processes to record; may be repeated.
     #[arg(short = 'p', long = "pid", value_name = "PID[,PID...]", value_delimiter = ',', value_parser = values::pid)]
     pub pids: Vec<u32>,
@@ -216,6 +226,15 @@ pub enum Sample {
     Everything,
     /// One in so many bytes, on average.
     Every(u32),
+}
+
+/// What is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Every block that is allocated or released, and mappings.
+    Blocks,
+    /// What makes resident memory grow: page faults and mappings, no blocks. Costs next to nothing.
+    Growth,
 }
 
 /// Memory that is not shown unless asked for.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap_complete::Shell;
 
-use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, RecordArgs, Sample};
+use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, Mode, RecordArgs, Sample};
 use crate::allocator::{NamedAllocators, TypedError};
 use crate::kernel::StackMethod;
 
@@ -40,6 +40,8 @@ pub enum Command {
 /// What to record, and what to make of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
+    /// What is recorded.
+    pub mode: Mode,
     /// Whom to record.
     pub targets: Targets,
     /// How long; `None`: until interrupted, or until the last target ends. Never 0.
@@ -150,6 +152,12 @@ pub enum UsageError {
     /// Two reports in one place.
     #[error("--folded and --json go to the same place: give at least one of them a file of its own")]
     SameOutput,
+    /// An option about blocks where none are recorded.
+    #[error("{option} chooses among blocks, and --mode growth records none: leave one of the two out")]
+    NoBlocks {
+        /// The option.
+        option: &'static str,
+    },
     /// A report to a file without a name.
     #[error("--folded and --json expect a file's name, or - for standard output")]
     EmptyName,
@@ -180,6 +188,11 @@ impl TryFrom<RecordArgs> for Recording {
         if sizes.min > sizes.max {
             return Err(UsageError::Sizes { min: sizes.min, max: sizes.max });
         }
+        if args.mode == Mode::Growth
+            && let Some(option) = about_blocks(&args)
+        {
+            return Err(UsageError::NoBlocks { option });
+        }
         let outputs = Outputs { folded: args.folded, json: args.json };
         if [&outputs.folded, &outputs.json].into_iter().flatten().any(|o| *o == Destination::File(PathBuf::new())) {
             return Err(UsageError::EmptyName);
@@ -188,6 +201,7 @@ impl TryFrom<RecordArgs> for Recording {
             return Err(UsageError::SameOutput);
         }
         Ok(Self {
+            mode: args.mode,
             targets: targets(args.pids, args.command),
             duration: args.duration,
             interval: args.interval,
@@ -214,6 +228,22 @@ impl TryFrom<RecordArgs> for Recording {
             named: named(args.allocators)?,
         })
     }
+}
+
+/// An option that was given and has a meaning for blocks alone.
+fn about_blocks(args: &RecordArgs) -> Option<&'static str> {
+    let allocators = &args.allocators;
+    [
+        (args.sample.is_some(), "--sample"),
+        (args.max_overhead.is_some(), "--max-overhead"),
+        (args.min_size.is_some(), "--min-size"),
+        (args.max_size.is_some(), "--max-size"),
+        (!allocators.specs.is_empty(), "--allocator"),
+        (!allocators.files.is_empty(), "--allocator-file"),
+        (args.empty_programs, "--empty-programs"),
+    ]
+    .into_iter()
+    .find_map(|(is_given, option)| is_given.then_some(option))
 }
 
 fn named(args: AllocatorArgs) -> Result<NamedAllocators, TypedError> {

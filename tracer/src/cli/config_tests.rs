@@ -32,6 +32,7 @@ fn the_definition_of_the_command_line_is_sound() {
 #[test]
 fn defaults_are_those_of_the_help() {
     let expected = Recording {
+        mode: Mode::Blocks,
         targets: Targets::Pids(vec![7]),
         duration: None,
         interval: None,
@@ -59,6 +60,7 @@ fn every_option_arrives() {
     let typed = "-p 7 -d 30s -i 1 --min-size 1K --max-size 1MB --sample 512K --older 10s --top 3 --folded a --json - --debuginfod --follow --stacks fp \
                  --allocator sqlite3 --max-live 5k --ring 1000K --shards 4 --show files,thread-stacks";
     let expected = Recording {
+        mode: Mode::Blocks,
         targets: Targets::Pids(vec![7]),
         duration: Some(Duration::from_secs(30)),
         interval: Some(Duration::from_secs(1)),

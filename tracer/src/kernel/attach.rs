@@ -95,7 +95,10 @@ impl Kernel {
     /// Attaches a probe to each function of `found` that has a site: `sites` are those of its functions, in their order.
     /// After [`Kernel::stop_blocks`] only to functions that map memory, until [`Kernel::attach_blocks`].
     pub fn attach(&mut self, found: &Found, sites: &[Option<Site>], scope: Scope) -> Result<Probes, AttachError> {
-        let is_counted = |(function, site): (&FoundFunction, &Option<Site>)| site.is_some() && function.role.is_heap();
+        let with_blocks = self.settings.growth == 0;
+        let is_counted = |(function, site): (&FoundFunction, &Option<Site>)| {
+            site.is_some() && function.role.is_heap() && with_blocks
+        };
         let counted = found.functions.iter().zip(sites).any(is_counted);
         let given = counted.then(|| self.tallies.give(owner(scope)));
         let (tally, place) = given.unzip();
@@ -105,7 +108,8 @@ impl Kernel {
         }
         let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0, tally };
         for (program, wanted) in by_program(found, sites, place.unwrap_or(0)) {
-            if is_of_blocks(program) && self.settings.running == running::WITHOUT_BLOCKS {
+            let is_wanted = with_blocks && self.settings.running != running::WITHOUT_BLOCKS;
+            if is_of_blocks(program) && !is_wanted {
                 continue;
             }
             probes.probes += wanted.len();
@@ -147,6 +151,9 @@ impl Kernel {
             asked.remove(&pid);
         }
         self.tallies.end(pid);
+        if let Some(growth) = &mut self.growth {
+            growth.ended(pid);
+        }
         if !links.is_empty() {
             drop_elsewhere(links);
         }

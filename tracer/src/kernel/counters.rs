@@ -30,6 +30,7 @@ impl Counters {
             Counter::LostMapping,
             Counter::LostProcess,
             Counter::CallTableFull,
+            Counter::LostFault,
         ]
         .iter()
         .map(|&counter| self[counter])

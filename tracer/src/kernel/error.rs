@@ -68,6 +68,17 @@ pub enum AttachError {
         /// What the kernel said.
         why: Box<ProgramError>,
     },
+    /// Page faults cannot be watched.
+    #[error("the kernel does not let page faults of process {pid} be watched: {source} (needs CAP_PERFMON)")]
+    Faults {
+        /// The process.
+        pid: u32,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// What is to be told to the kernel part is not taken.
+    #[error(transparent)]
+    Map(#[from] MapError),
 }
 
 impl AttachError {
@@ -79,8 +90,12 @@ impl AttachError {
     /// Whether the process has ended meanwhile.
     #[must_use]
     pub fn is_process_gone(&self) -> bool {
-        let Self::Refused { why, .. } = self else { return false };
-        io_error(why.as_ref()).is_some_and(|error| error.raw_os_error() == Some(nix::libc::ESRCH))
+        let error = match self {
+            Self::Refused { why, .. } => io_error(why.as_ref()),
+            Self::Faults { source, .. } => Some(source),
+            Self::NoProgram(_) | Self::Map(_) => None,
+        };
+        error.is_some_and(|error| error.raw_os_error() == Some(nix::libc::ESRCH))
     }
 }
 

@@ -5,6 +5,7 @@ mod bill;
 mod counters;
 mod error;
 pub mod features;
+mod growth;
 mod launched;
 mod multi;
 mod object;
@@ -46,6 +47,7 @@ pub use ring::Ring;
 pub use tables::{FileRows, Tables};
 pub use tallies::{Calls, Tallied, Tally};
 
+use growth::Growth;
 use multi::Multi;
 use object::{Code, Purpose};
 use sampling::{Sampling, Sizes};
@@ -70,6 +72,8 @@ pub struct Options {
     pub stacks: StackMethod,
     /// Bytes for which one block is recorded, on average; `None` records every block.
     pub sample: Option<u32>,
+    /// Whether only the growth of memory is recorded: mappings and page faults, and no blocks.
+    pub growth: bool,
     /// Whether the probes' programs do nothing, where the kernel takes them in groups: to measure what the probes alone cost.
     pub empty: bool,
     /// Kernel-side diagnostics: 0 none, 1 errors … 5 everything.
@@ -99,6 +103,7 @@ pub struct Kernel {
     traced: BpfHashMap<MapData, u32, u32>,
     outcomes: PerCpuArray<MapData, u64>,
     sampling: Sampling,
+    growth: Option<Growth>,
 }
 
 /// How probes are attached.
@@ -134,6 +139,8 @@ impl Kernel {
         let sampling = Sampling::new(&mut bpf)?;
         let means = load_probes(&code, &mut bpf, options.empty)?;
         let tracepoints = load_tracepoints(&code, &offsets)?;
+        let growth = if options.growth { Some(Growth::load(&code, &mut bpf, options.follow)?) } else { None };
+        let growing = growth::offsets(&offsets, options.growth)?;
         let settings = Settings {
             running: running::NOTHING,
             shards: options.shards,
@@ -167,6 +174,13 @@ impl Kernel {
             wakeup_mask: ring::wakeup_mask(options),
             pulse: 0,
             generation: 0,
+            growth: u32::from(options.growth),
+            vma_flags: growing.vma_flags,
+            super_magic: growing.super_magic,
+            mm_start_brk: growing.mm_start_brk,
+            mm_brk: growing.mm_brk,
+            mm_pgd: growing.mm_pgd,
+            direct_map: 0,
         };
         let mut kernel = Self {
             attached_blocks: HashMap::new(),
@@ -183,6 +197,7 @@ impl Kernel {
             traced,
             outcomes,
             sampling,
+            growth,
         };
         kernel.set_running(false)?;
         Ok((kernel, rings, tables))
@@ -230,17 +245,22 @@ impl Kernel {
 
     /// The descriptors of the programs at functions.
     fn probe_programs(&self) -> Vec<BorrowedFd<'_>> {
+        let faults = self.growth.iter().map(Growth::descriptor);
         match &self.means {
-            Means::Multi(multi) => multi.descriptors().collect(),
+            Means::Multi(multi) => multi.descriptors().chain(faults).collect(),
             Means::Single => {
                 let probes = self.bpf.programs().filter(|(_, program)| matches!(program, Program::UProbe(_)));
-                probes.filter_map(|(_, program)| Some(program.fd().ok()?.as_fd())).collect()
+                probes.filter_map(|(_, program)| Some(program.fd().ok()?.as_fd())).chain(faults).collect()
             }
         }
     }
 
     fn set_running(&mut self, is_running: bool) -> Result<(), LoadError> {
-        self.settings.running = if is_running { running::EVERYTHING } else { running::NOTHING };
+        self.settings.running = match is_running {
+            false => running::NOTHING,
+            true if self.settings.growth != 0 => running::WITHOUT_BLOCKS,
+            true => running::EVERYTHING,
+        };
         Ok(self.settings_map.set(0, self.settings, 0)?)
     }
 }

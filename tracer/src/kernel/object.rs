@@ -10,8 +10,8 @@ use aya::{Ebpf, EbpfError, EbpfLoader, maps::Map, programs::ProgramError};
 use aya_obj::{
     Object, ProgramSection, VerifierLog,
     generated::{
-        bpf_attach_type::{BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI},
-        bpf_prog_type::{BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_TRACING},
+        bpf_attach_type::{BPF_CGROUP_INET_INGRESS, BPF_TRACE_RAW_TP, BPF_TRACE_UPROBE_MULTI},
+        bpf_prog_type::{BPF_PROG_TYPE_KPROBE, BPF_PROG_TYPE_PERF_EVENT, BPF_PROG_TYPE_TRACING},
     },
 };
 
@@ -56,6 +56,8 @@ pub(super) struct Code {
 pub(super) enum Purpose {
     /// Functions, many at once.
     Multi,
+    /// Perf events.
+    PerfEvent,
     /// The tracepoint whose type in the kernel's BTF has this id.
     Tracepoint(u32),
 }
@@ -93,6 +95,8 @@ impl Code {
         let function = self.object.functions.get(&program.function_key()).ok_or_else(incomplete)?;
         let (kind, attach_type, attach_id) = match purpose {
             Purpose::Multi => (BPF_PROG_TYPE_KPROBE, BPF_TRACE_UPROBE_MULTI, 0),
+            // Perf events have no type of attachment: 0, whatever else has that number.
+            Purpose::PerfEvent => (BPF_PROG_TYPE_PERF_EVENT, BPF_CGROUP_INET_INGRESS, 0),
             Purpose::Tracepoint(id) => (BPF_PROG_TYPE_TRACING, BPF_TRACE_RAW_TP, id),
         };
         verify(&Load {

@@ -46,8 +46,25 @@ pub struct Offsets {
     pub return_address: u32,
     /// `return_instance.next`
     pub return_next: u32,
+    /// What only the growth of memory needs.
+    pub growth: Option<GrowthOffsets>,
     /// The tracepoints of [`TRACEPOINTS`], in their order.
     pub tracepoints: [u32; TRACEPOINTS.len()],
+}
+
+/// Byte offsets of fields that tell what touched memory belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GrowthOffsets {
+    /// `vm_area_struct.vm_flags`
+    pub vma_flags: u32,
+    /// `super_block.s_magic`
+    pub super_magic: u32,
+    /// `mm_struct.start_brk`
+    pub mm_start_brk: u32,
+    /// `mm_struct.brk`
+    pub mm_brk: u32,
+    /// `mm_struct.pgd`
+    pub mm_pgd: u32,
 }
 
 /// The tracepoints that tell of processes: the program of the kernel part, and the tracepoint's type in BTF.
@@ -119,9 +136,20 @@ impl Offsets {
             return_stack: find("return_instance", "stack")?,
             return_address: find("return_instance", "orig_ret_vaddr")?,
             return_next: find("return_instance", "next")?,
+            growth: growth(find).ok(),
             tracepoints,
         })
     }
+}
+
+fn growth(find: impl Fn(&'static str, &'static str) -> Result<u32, OffsetError>) -> Result<GrowthOffsets, OffsetError> {
+    Ok(GrowthOffsets {
+        vma_flags: find("vm_area_struct", "vm_flags")?,
+        super_magic: find("super_block", "s_magic")?,
+        mm_start_brk: find("mm_struct", "start_brk")?,
+        mm_brk: find("mm_struct", "brk")?,
+        mm_pgd: find("mm_struct", "pgd")?,
+    })
 }
 
 #[cfg(test)]

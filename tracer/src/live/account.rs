@@ -15,6 +15,7 @@ use super::{
     ranges::Ranges,
     summary::{AccountSummary, Key, StackSummary},
     table::{Block, LiveTable},
+    touched::{FaultCounts, pages},
 };
 use crate::profile::{End, Memory, Refused, Unmatched, Usage};
 
@@ -33,7 +34,7 @@ pub struct Tally {
 
 impl Tally {
     /// Blocks are not kept: as many are live as may be.
-    fn refuse(&mut self, usage: Usage) {
+    pub(super) fn refuse(&mut self, usage: Usage) {
         self.refused.live_blocks += usage.blocks;
         self.refused.live_blocks_bytes = self.refused.live_blocks_bytes.saturating_add(usage.bytes);
     }
@@ -63,6 +64,11 @@ pub struct Account {
     heap: LiveTable,
     resizing: FxHashMap<u32, Resizing>,
     pub(super) ranges: Ranges,
+    /// Whether only the growth of memory is recorded.
+    pub(super) is_growth: bool,
+    pub(super) faults: FaultCounts,
+    /// Pages that were touched.
+    pub(super) touched: Ranges,
     pub(super) unmapping: FxHashMap<u32, Unmapping>,
     /// Where the program break is, once a call has told.
     pub(super) program_break: Option<u64>,
@@ -70,7 +76,7 @@ pub struct Account {
 
 impl Account {
     /// A process of which nothing is known yet.
-    pub fn new(key: Key, forked_from: Option<u32>, is_sampled: bool) -> Self {
+    pub fn new(key: Key, forked_from: Option<u32>, is_sampled: bool, is_growth: bool) -> Self {
         Self {
             key,
             forked_from,
@@ -83,6 +89,9 @@ impl Account {
             heap: LiveTable::default(),
             resizing: FxHashMap::default(),
             ranges: Ranges::default(),
+            is_growth,
+            faults: FaultCounts::default(),
+            touched: Ranges::default(),
             unmapping: FxHashMap::default(),
             program_break: None,
         }
@@ -90,10 +99,11 @@ impl Account {
 
     /// The child `key` of this process, with a copy of its memory.
     pub fn fork(&self, key: Key, tally: &mut Tally) -> Self {
-        let mut child = Self::new(key, Some(self.key.pid), self.is_sampled);
+        let mut child = Self::new(key, Some(self.key.pid), self.is_sampled, self.is_growth);
         child.choice = self.choice;
         child.ledger = self.ledger.forked();
         child.ranges = self.ranges.clone();
+        child.touched = self.touched.clone();
         child.program_break = self.program_break;
         let blocks = self.heap.len() as u64;
         if tally.live + blocks <= tally.max_live {
@@ -191,6 +201,8 @@ impl Account {
             recorded: self.recorded,
             spread: self.spread(),
             refused_stacks: self.ledger.refused(),
+            faults: self.faults,
+            touched: if end.is_none() { self.touched_ranges(now, older) } else { Vec::new() },
             stacks: stacks.collect(),
         };
         if self.is_sampled {
@@ -203,6 +215,7 @@ impl Account {
     pub fn close(&mut self, tally: &mut Tally) {
         tally.live -= self.heap.len() as u64;
         self.heap = LiveTable::default();
+        self.touched = Ranges::default();
     }
 
     fn older_than(&self, now: Moment, older: u64) -> Vec<Usage> {
@@ -211,6 +224,9 @@ impl Account {
         let mut add = |entry, bytes| shown[entry as usize] += self.ledger.weigh(entry, Usage::block(bytes));
         self.heap.blocks().filter(|block| is_old(block.since)).for_each(|block| add(block.entry, block.size));
         self.ranges.iter().filter(|range| is_old(range.since)).for_each(|range| add(range.entry, range.length()));
+        for range in self.touched.iter().filter(|range| is_old(range.since)) {
+            shown[range.entry as usize] += pages(range.length());
+        }
         shown.into_iter().map(|usage| self.ledger.round(usage)).collect()
     }
 

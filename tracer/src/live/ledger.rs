@@ -135,10 +135,7 @@ impl Ledger {
         // What is rounded by itself would not add up.
         let mut sums = ByMemory::default();
         for (entry, totals) in self.entries.iter().zip(&totals) {
-            *sums.of_mut(entry.memory) += *totals;
-            if entry.memory.is_outstanding() {
-                sums.outstanding += *totals;
-            }
+            sums.each_of(entry.memory, |sum| *sum += *totals);
         }
         let peak = |sum: &mut Totals, fine: &Totals| sum.peak = self.grain.round(fine.peak).max(sum.outstanding);
         peak(&mut sums.outstanding, &self.sums.outstanding);
@@ -180,6 +177,7 @@ impl Ledger {
         let mut child = Self { refused: 0, ..self.clone() };
         child.entries.iter_mut().for_each(|entry| inherit(&mut entry.totals));
         inherit(&mut child.sums.outstanding);
+        inherit(&mut child.sums.touched.resident);
         for memory in Memory::ALL {
             inherit(child.sums.of_mut(memory));
         }
@@ -189,10 +187,7 @@ impl Ledger {
     fn each(&mut self, entry: u32, change: impl Fn(&mut Totals)) {
         let entry = &mut self.entries[entry as usize];
         change(&mut entry.totals);
-        change(self.sums.of_mut(entry.memory));
-        if entry.memory.is_outstanding() {
-            change(&mut self.sums.outstanding);
-        }
+        self.sums.each_of(entry.memory, change);
     }
 }
 

@@ -28,6 +28,10 @@ pub(super) struct Unmapping {
     unseen: u64,
     /// The kind of memory at the begin of the range, when it is known.
     memory: Option<Memory>,
+    /// Where the range begins.
+    start: u64,
+    /// The touched pages in it.
+    touched: Vec<Range>,
 }
 
 impl Account {
@@ -44,6 +48,7 @@ impl Account {
             || replaced.pieces.iter().any(|piece| self.ledger.memory(piece.entry) == Memory::Allocator);
         let memory = if beneath { Memory::Allocator } else { kind(map.flags) };
         self.add(map.address, end, memory, map.stack, &map.head);
+        self.map_touched(map, memory, end, tally);
     }
 
     /// Memory is being unmapped or moved.
@@ -53,7 +58,9 @@ impl Account {
         let cut = self.cut(unmap.address, end);
         let unseen = (end - unmap.address).saturating_sub(cut.bytes());
         // What the thread had begun before is over, or its end was lost and counted.
-        if let Some(before) = self.unmapping.insert(unmap.head.tid, Unmapping { cut, unseen, memory }) {
+        let touched = self.untouch(unmap.address, end);
+        let begun = Unmapping { cut, unseen, memory, start: unmap.address, touched };
+        if let Some(before) = self.unmapping.insert(unmap.head.tid, begun) {
             before.count(tally);
         }
     }
@@ -85,8 +92,11 @@ impl Account {
         self.cut(remap.address, end);
         let beneath = remap.head.flags & flag::BENEATH != 0;
         let otherwise = if beneath { Memory::Allocator } else { Memory::Anonymous };
-        let memory = unmapping.and_then(|unmapping| unmapping.memory).unwrap_or(otherwise);
+        let memory = unmapping.as_ref().and_then(|unmapping| unmapping.memory).unwrap_or(otherwise);
         self.add(remap.address, end, memory, remap.stack, &remap.head);
+        if let Some(Unmapping { start, touched, .. }) = unmapping {
+            self.move_touched(start, touched, remap, end);
+        }
     }
 
     /// The program break was moved.
@@ -97,6 +107,7 @@ impl Account {
         let (before, after) = (round_up(before, PAGE), round_up(moved.after, PAGE));
         if after < before {
             self.cut(after, before);
+            self.untouch(after, before);
         } else if after > before {
             let beneath = moved.head.flags & flag::BENEATH != 0;
             let memory = if beneath { Memory::Allocator } else { Memory::Anonymous };
@@ -134,6 +145,7 @@ impl Account {
 
     /// The call has failed, so its pieces were mapped all the time, but for what was mapped over them meanwhile.
     fn put_back_mapping(&mut self, unmapping: Unmapping) {
+        self.touch_again(unmapping.touched);
         for piece in unmapping.cut.pieces {
             // A piece was one range when it was taken out; what is left of it may be several.
             let mut blocks = 1;

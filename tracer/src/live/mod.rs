@@ -13,11 +13,13 @@ mod shard;
 mod spread;
 mod summary;
 mod table;
+mod touched;
 
 pub use shard::{Limits, Notice, Remains, Shard, Start};
 pub use spread::Spread;
 pub use summary::{AccountSummary, Key, StackSummary, Summary};
 pub use table::{Block, LiveTable};
+pub use touched::{FaultCounts, TouchedRange, pages};
 
 /// A moment, in units of 2^20 nanoseconds (1.05 ms) of the monotonic clock, wrapping after 52 days: four bytes a block.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -66,6 +66,31 @@ impl Ranges {
         self.by_start.insert(range.start, range);
     }
 
+    /// Adds a range where nothing is mapped, as a part of a neighbour of the same entry that is no more than `together`
+    /// nanoseconds older, if there is one.
+    pub fn insert_beside(&mut self, mut range: Range, together: u64) {
+        let fits = |other: &Range| other.entry == range.entry && range.since.since(other.since) <= together;
+        let before = self.by_start.range(..range.start).next_back().map(|(_, &before)| before);
+        let after = self.by_start.get(&range.end).copied().filter(fits);
+        if let Some(before) = before.filter(|before| before.end == range.start && fits(before)) {
+            (range.start, range.since) = (before.start, before.since);
+        }
+        if let Some(after) = after {
+            self.by_start.remove(&after.start);
+            range.end = after.end;
+            if range.since.since(after.since) <= together {
+                range.since = after.since;
+            }
+        }
+        self.by_start.insert(range.start, range);
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.by_start.len()
+    }
+
     /// Puts back a piece that was cut out; gives how many ranges it was joined with again.
     pub fn put_back(&mut self, mut piece: Range) -> usize {
         let mut joined = 0;

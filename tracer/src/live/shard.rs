@@ -25,6 +25,8 @@ pub struct Limits {
     pub follow: bool,
     /// Whether blocks can stand for others, which are not recorded.
     pub sampled: bool,
+    /// Whether only the growth of memory is recorded.
+    pub growth: bool,
 }
 
 /// How the trace of a process begins.
@@ -195,6 +197,7 @@ impl Shard {
                 self.with(&record.head, |account, tally| account.end_unmap(&record.head, tally));
             }
             Event::RemapEnd(record) => self.with(&record.head, |account, tally| account.end_remap(record, tally)),
+            Event::Fault(record) => self.with(&record.head, |account, tally| account.fault(record, tally)),
             Event::Break(record) => self.with(&record.head, |account, tally| account.move_break(record, tally)),
             Event::Stack(record, frames) => {
                 return Some(Notice::Stack {
@@ -277,7 +280,7 @@ impl Shard {
     }
 
     fn account(&self, key: Key, forked_from: Option<u32>) -> Account {
-        Account::new(key, forked_from, self.limits.sampled)
+        Account::new(key, forked_from, self.limits.sampled, self.limits.growth)
     }
 
     fn with(&mut self, head: &Head, change: impl FnOnce(&mut Account, &mut Tally)) {
@@ -320,7 +323,7 @@ impl Shard {
         let State::Open(account) = &mut self.accounts[index] else { return None };
         if account.is_launcher {
             account.close(&mut self.tally);
-            **account = Account::new(account.key, None, self.limits.sampled);
+            **account = Account::new(account.key, None, self.limits.sampled, self.limits.growth);
             return Some(Notice::Program(account.key));
         }
         self.close(index, head, End::Replaced);

@@ -3,7 +3,10 @@
 use heaptide_common::sampling::Counts;
 use rustc_hash::FxHashMap;
 
-use super::Spread;
+use super::{
+    Spread,
+    touched::{FaultCounts, TouchedRange},
+};
 use crate::profile::{ByMemory, End, Memory, Refused, Totals, Unmatched, Usage};
 
 /// A process, from its start (or exec, or the begin of the trace) to its exec or exit.
@@ -34,6 +37,11 @@ pub struct AccountSummary {
     pub spread: Spread,
     /// How often memory had a stack for which there was no room: it is among that without a stack.
     pub refused_stacks: u64,
+    /// Its page faults, when only the growth of memory is recorded.
+    pub faults: FaultCounts,
+    /// Of a process that has not ended, the pages that it has touched and not given back, as far as is known. The ring of
+    /// mappings alone tells of them, and its summary is the first.
+    pub touched: Vec<TouchedRange>,
     /// The stacks.
     pub stacks: Vec<StackSummary>,
 }
@@ -191,6 +199,8 @@ mod tests {
             recorded: 8,
             spread: Spread::default(),
             refused_stacks: 0,
+            faults: FaultCounts::default(),
+            touched: Vec::new(),
             stacks,
         };
         let mut summary = Summary { accounts: vec![account], ..Summary::default() };

@@ -8,16 +8,17 @@ use rustc_hash::FxHashMap;
 use super::{
     coverage::{Traced, with_calls},
     processes::Processes,
+    resident,
     tables::TableCounts,
 };
 use crate::{
     kernel::{Counters, Outcomes, Tallied},
-    live::{AccountSummary, Spread, StackSummary, Summary},
+    live::{AccountSummary, FaultCounts, Spread, StackSummary, Summary},
     profile::{
-        Estimate, Evidence, Exact, Frame, Lost, Memory, Process, Refused, Sampled, Stack, Stacks, Unknown, Unmatched,
-        Unwinding, Usage,
+        Estimate, Evidence, Exact, Frame, Lost, Memory, Process, ProcessGrowth, Refused, Sampled, Stack, Stacks,
+        Unknown, Unmatched, Unwinding, Usage,
     },
-    stacks::{Marks, StackStore},
+    stacks::{Leaf, Marks, StackStore},
     symbols::{Code, Symbolizer},
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Extent {
     pub(super) sampled: Option<u32>,
     /// Whether blocks were recorded in pulses.
     pub(super) in_pulses: bool,
+    /// Whether only the growth of memory is recorded.
+    pub(super) is_growth: bool,
 }
 
 /// The processes of a profile, with names for their stacks.
@@ -44,6 +47,8 @@ pub(super) fn processes(
     let accounts = summary.accounts.into_iter();
     let (mut processes, traced): (Vec<_>, Vec<_>) =
         accounts.map(|account| process(account, known, store, symbolizer, extent)).unzip();
+    // When only growth is recorded, no probe is on their functions.
+    let traced = if extent.is_growth { Vec::new() } else { traced };
     for (process, allocators) in processes.iter_mut().zip(with_calls(traced, tallied)) {
         process.allocators = allocators;
     }
@@ -60,6 +65,7 @@ fn process(
 ) -> (Process, Vec<Traced>) {
     let processes = known;
     let known = processes.get(account.key);
+    let growth = extent.is_growth.then(|| growth(&mut account, processes));
     if store.has_renamed() {
         account.rename_stacks(|id| store.canonical(id));
     }
@@ -73,12 +79,15 @@ fn process(
     let makes_code = !account.stacks.iter().flat_map(addresses).all(in_a_file);
     let perf_maps = if makes_code { processes.perf_maps(account.key) } else { Vec::new() };
     let code = Code { mappings: &known.mappings, perf_maps: &perf_maps };
-    symbolizer.prepare(account.stacks.iter().map(|stack| (code, addresses(stack))), true);
+    for is_return in [true, false] {
+        let is_such = |stack: &&StackSummary| is_interrupted(stack, store) != is_return;
+        symbolizer.prepare(account.stacks.iter().filter(is_such).map(|stack| (code, addresses(stack))), is_return);
+    }
     let mut frames = FxHashMap::default();
     let stacks = account.stacks.iter().map(|stack| {
-        let found = store.get(stack.stack);
-        let shared = found.map(|stack| symbolizer.shared_frames(code, stack.frames, &mut frames));
-        named(stack, found.map(|stack| stack.marks).unwrap_or_default(), shared.unwrap_or_default(), extent)
+        let Some(found) = store.get(stack.stack) else { return named(stack, Marks::default(), Vec::new(), extent) };
+        let is_return = found.marks.leaf == Leaf::Return;
+        named(stack, found.marks, symbolizer.shared_frames(code, found.frames, is_return, &mut frames), extent)
     });
     let stacks = stacks.collect();
     let process = Process {
@@ -90,9 +99,22 @@ fn process(
         allocators: Vec::new(),
         sums: account.sums,
         sampled: extent.sampled.map(|interval| sampled(&account, interval, extent.in_pulses)),
+        growth,
         stacks,
     };
     (process, known.allocators)
+}
+
+fn is_interrupted(summary: &StackSummary, store: &StackStore) -> bool {
+    store.get(summary.stack).is_some_and(|stack| stack.marks.leaf == Leaf::Interrupted)
+}
+
+/// What is known of the growth of a process's memory; what it has given back is taken out of its sums.
+fn growth(account: &mut AccountSummary, processes: &Processes) -> ProcessGrowth {
+    let (begin, end) = processes.resident(account.key);
+    let FaultCounts { faults, zeroes, unsized_pages } = account.faults;
+    let is_checked = resident::check(account);
+    ProcessGrowth { begin, end, faults, zero_faults: zeroes, unsized_faults: unsized_pages, is_checked }
 }
 
 fn sampled(account: &AccountSummary, interval: u32, in_pulses: bool) -> Sampled {
@@ -173,6 +195,7 @@ pub fn unknown(
             mappings: counters[Counter::LostMapping],
             processes: counters[Counter::LostProcess],
             calls: counters[Counter::CallTableFull],
+            faults: counters[Counter::LostFault],
         },
         refused: Refused {
             by_size: counters[Counter::RefusedSize],

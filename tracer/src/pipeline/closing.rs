@@ -38,9 +38,9 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// Hits of all probes.
+    /// Runs of all programs at functions and page faults.
     pub(super) fn hits(&self) -> u64 {
-        self.counters[Counter::Hits] + self.tallied.hits
+        self.counters[Counter::Hits] + self.tallied.hits + self.counters[Counter::Faults]
     }
 
     /// Waits for the tables that were asked for, and for the stacks that need them.

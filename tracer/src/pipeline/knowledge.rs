@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     live::{Key, Notice, Remains, Summary},
-    profile::{self, Cost, Profile, Sampling, Unmatched},
-    stacks::{Marks, StackStore},
+    profile::{self, Cost, Growth, Profile, Sampling, Unmatched},
+    stacks::{Leaf, Marks, StackStore},
     symbols::Symbolizer,
 };
 
@@ -82,6 +82,8 @@ impl Knowledge {
             truncated: outcome == Outcome::TooDeep,
             incomplete: !matches!(outcome, Outcome::Complete | Outcome::Guessed),
             guessed: outcome == Outcome::Guessed,
+            // As it was sent at first.
+            leaf: Leaf::default(),
         };
         self.store.extend(finished.pid, finished.id, &finished.frames, marks);
         *self.finished.entry((before, outcome)).or_default() += 1;
@@ -121,7 +123,7 @@ impl Knowledge {
         let table_full = counters[Counter::TagsFull];
         let sampling =
             closing.sampled.map(|interval| Sampling { interval_bytes: interval.into(), table_full, in_pulses });
-        let extent = Extent { most, sampled: closing.sampled, in_pulses };
+        let extent = Extent { most, sampled: closing.sampled, in_pulses, is_growth: config.kernel.growth };
         let processes = assemble::processes(summary, processes, store, symbolizer, extent, &closing.tallied);
         Profile {
             schema: profile::SCHEMA,
@@ -133,10 +135,11 @@ impl Knowledge {
             stack_method: config.kernel.stacks.into(),
             sampling,
             budget: closing.budget.clone(),
+            growth: config.kernel.growth.then(|| Growth { page_faults: counters[Counter::Faults] }),
             processes,
             unknown,
             cost: Cost {
-                hits: closing.hits(),
+                hits: closing.hits() - counters[Counter::Faults],
                 events,
                 bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
                 bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),

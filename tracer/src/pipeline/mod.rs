@@ -16,6 +16,7 @@ mod perf_maps;
 mod planner;
 mod processes;
 mod reader;
+mod resident;
 mod session;
 mod tables;
 

@@ -6,13 +6,13 @@ use heaptide_common::unwind::File;
 use procfs::process::Process as ProcProcess;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::{coverage::Traced, cpu::CpuTimes, perf_maps::PerfMaps};
+use super::{coverage::Traced, cpu::CpuTimes, perf_maps::PerfMaps, resident::Residents};
 use crate::{
     allocator::Found,
     kernel::{Launched, Mapped, Tally},
     live::Key,
     process::{Identity, MappedFile, Mapping, Mappings, PerfMap, printable},
-    profile::Allocator,
+    profile::{Allocator, Resident},
 };
 
 /// What is known of one account's process.
@@ -57,6 +57,8 @@ pub struct Processes {
     perf_maps: PerfMaps,
     /// CPU time that they use.
     pub(super) cpu: CpuTimes,
+    /// Their resident memory.
+    residents: Residents,
 }
 
 impl Processes {
@@ -71,6 +73,7 @@ impl Processes {
     pub fn begin(&mut self, key: Key) {
         self.add(key, Known::default());
         self.cpu.begin(key.pid);
+        self.residents.begin(key);
         self.perf_maps.begin(key);
         self.image_of.insert(key, 0);
         self.refresh_one(key);
@@ -85,6 +88,7 @@ impl Processes {
         inherited.allocators.iter_mut().for_each(|traced| traced.tally = None);
         self.add(child, inherited);
         self.cpu.forked(child.pid);
+        self.residents.begin(child);
         match parent {
             Some(parent) => self.perf_maps.forked(parent, child),
             None => self.perf_maps.begin(child),
@@ -101,6 +105,7 @@ impl Processes {
         }
         let image = before.and_then(|before| self.image_of.get(&before)).copied();
         self.add(key, Known::default());
+        self.residents.program(key);
         self.perf_maps.begin(key);
         self.image_of.insert(key, image.unwrap_or(0) + 1);
         self.refresh_one(key);
@@ -186,6 +191,12 @@ impl Processes {
         known
     }
 
+    /// Resident memory of process `key` when it was first and last looked at.
+    #[must_use]
+    pub fn resident(&self, key: Key) -> (Option<Resident>, Option<Resident>) {
+        self.residents.get(key)
+    }
+
     /// The names that process `key` gives to code that it has made, best first.
     #[must_use]
     pub fn perf_maps(&mut self, key: Key) -> Vec<Arc<PerfMap>> {
@@ -214,6 +225,7 @@ impl Processes {
     fn refresh_one(&mut self, key: Key) {
         self.perf_maps.look(key);
         self.cpu.look(key.pid);
+        self.residents.look(key);
         if self.launched.is_some() {
             return; // the log tells everything, and in order
         }

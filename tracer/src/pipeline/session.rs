@@ -143,6 +143,7 @@ impl Session {
             max_live: (config.max_live / u64::from(config.kernel.shards)).max(1),
             follow: config.kernel.follow,
             sampled: config.kernel.sample.is_some(),
+            growth: config.kernel.growth,
         };
         let older = config.older.as_nanos() as u64;
         let (sender, notices) = mailbox();
@@ -170,6 +171,7 @@ impl Session {
     pub fn attach(&mut self, pid: u32) -> Result<Attached, SessionError> {
         let found = self.discover(pid)?;
         let key = self.begin(pid, Start::Attached)?;
+        self.kernel.watch_faults(pid)?;
         self.tables.want_all(&self.known.processes.get(key).mappings);
         Ok(Attached { missing: self.missing(&found), ..self.attach_found(key, &found)? })
     }
@@ -194,6 +196,8 @@ impl Session {
         self.known.processes.follow_log(log, found, (!private).then_some(pid));
         self.from_start = true;
         let key = self.begin(pid, Start::Launched)?;
+        self.kernel.watch_faults(pid)?;
+        self.kernel.know_allocators(found)?;
         if private {
             let mut attached = Attached { pid, files: Vec::new(), missing: self.missing(found) };
             for found in found {

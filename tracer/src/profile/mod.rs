@@ -7,6 +7,7 @@ mod budget;
 mod calls;
 mod estimate;
 mod frame;
+mod growth;
 mod method;
 mod totals;
 mod unknown;
@@ -19,8 +20,9 @@ pub use budget::{Budget, BudgetStage, InPulses, Recorded};
 pub use calls::Calls;
 pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
+pub use growth::{Growth, ProcessGrowth, Resident};
 pub use method::StackMethod;
-pub use totals::{ByMemory, Memory, Totals, Usage};
+pub use totals::{ByMemory, ByTouched, Memory, Totals, Usage};
 pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched, Unwinding};
 
 /// Version of the JSON form. It grows by one when a field changes its meaning or goes; new fields leave it as it is.
@@ -49,6 +51,9 @@ pub struct Profile {
     /// What was done to keep a budget; `None` without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget: Option<Budget>,
+    /// What is known of the growth of memory, when only that was recorded: then no blocks are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<Growth>,
     /// One entry for each process and each program that it ran, in the order of their beginning.
     pub processes: Vec<Process>,
     /// What the recording cannot tell.
@@ -77,6 +82,9 @@ pub struct Process {
     /// What is known exactly, and how far the sums can be off, when not all blocks were recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampled: Option<Sampled>,
+    /// Its resident memory and page faults, when only the growth of memory was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub growth: Option<ProcessGrowth>,
     /// Every stack with its totals, largest outstanding first.
     pub stacks: Vec<Stack>,
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Usage {
     /// Bytes asked for (heap), or bytes of whole pages (mappings).
     pub bytes: u64,
-    /// Blocks, or mapped ranges.
+    /// Blocks, mapped ranges, or pages of 4 KiB (of touched memory).
     pub blocks: u64,
 }
 
@@ -115,16 +115,73 @@ pub enum Memory {
     ThreadStack,
     /// Memory that an allocator took from the kernel: the blocks lie in it, so the two are never added.
     Allocator,
+    /// Touched memory of the heap: below the program break, or mapped by an allocator's code.
+    TouchedHeap,
+    /// Touched anonymous memory that was mapped by others than allocators, or before the recording began.
+    TouchedAnonymous,
+    /// Touched memory of stacks.
+    TouchedStack,
+    /// Copies of pages of privately mapped files, made when the process wrote to them.
+    TouchedFileCopy,
+    /// Pages of mapped files.
+    TouchedFile,
+    /// Touched memory that is shared and has no file on a disk.
+    TouchedShared,
+    /// Touched pages of `hugetlbfs`: the kernel does not count them as resident memory of a process.
+    TouchedHuge,
 }
 
 impl Memory {
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Heap, Self::Anonymous, Self::File, Self::ThreadStack, Self::Allocator];
+    pub const ALL: [Self; 12] = [
+        Self::Heap,
+        Self::Anonymous,
+        Self::File,
+        Self::ThreadStack,
+        Self::Allocator,
+        Self::TouchedHeap,
+        Self::TouchedAnonymous,
+        Self::TouchedStack,
+        Self::TouchedFileCopy,
+        Self::TouchedFile,
+        Self::TouchedShared,
+        Self::TouchedHuge,
+    ];
+
+    /// The kinds that tell of pages which were touched.
+    pub const TOUCHED: [Self; 7] = [
+        Self::TouchedHeap,
+        Self::TouchedAnonymous,
+        Self::TouchedStack,
+        Self::TouchedFileCopy,
+        Self::TouchedShared,
+        Self::TouchedFile,
+        Self::TouchedHuge,
+    ];
 
     /// Whether "outstanding" of a process means it: blocks, and anonymous mappings of the program's own.
     #[must_use]
     pub const fn is_outstanding(self) -> bool {
         matches!(self, Self::Heap | Self::Anonymous)
+    }
+
+    /// Whether it was touched, and counts as resident memory of the process.
+    #[must_use]
+    pub const fn is_resident(self) -> bool {
+        self.is_own() || matches!(self, Self::TouchedFile)
+    }
+
+    /// Whether it was touched and is the process's own: the kernel cannot drop it, as it can a file's pages.
+    #[must_use]
+    pub const fn is_own(self) -> bool {
+        matches!(
+            self,
+            Self::TouchedHeap
+                | Self::TouchedAnonymous
+                | Self::TouchedStack
+                | Self::TouchedFileCopy
+                | Self::TouchedShared
+        )
     }
 }
 
@@ -143,6 +200,39 @@ pub struct ByMemory {
     pub thread_stack: Totals,
     /// Of [`Memory::Allocator`].
     pub allocator: Totals,
+    /// Of memory that was touched: recorded when only the growth of memory is.
+    #[serde(skip_serializing_if = "ByTouched::is_none")]
+    pub touched: ByTouched,
+}
+
+/// Totals of touched memory: `allocated` is what became resident, `freed` what was given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByTouched {
+    /// Of all kinds that are resident memory of the process ([`Memory::is_resident`]) together: their peak is that of the
+    /// sum.
+    pub resident: Totals,
+    /// Of [`Memory::TouchedHeap`].
+    pub heap: Totals,
+    /// Of [`Memory::TouchedAnonymous`].
+    pub anonymous: Totals,
+    /// Of [`Memory::TouchedStack`].
+    pub stack: Totals,
+    /// Of [`Memory::TouchedFileCopy`].
+    pub file_copy: Totals,
+    /// Of [`Memory::TouchedFile`].
+    pub file: Totals,
+    /// Of [`Memory::TouchedShared`].
+    pub shared: Totals,
+    /// Of [`Memory::TouchedHuge`].
+    pub huge: Totals,
+}
+
+impl ByTouched {
+    /// Whether nothing was touched.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl ByMemory {
@@ -155,6 +245,13 @@ impl ByMemory {
             Memory::File => &self.file,
             Memory::ThreadStack => &self.thread_stack,
             Memory::Allocator => &self.allocator,
+            Memory::TouchedHeap => &self.touched.heap,
+            Memory::TouchedAnonymous => &self.touched.anonymous,
+            Memory::TouchedStack => &self.touched.stack,
+            Memory::TouchedFileCopy => &self.touched.file_copy,
+            Memory::TouchedFile => &self.touched.file,
+            Memory::TouchedShared => &self.touched.shared,
+            Memory::TouchedHuge => &self.touched.huge,
         }
     }
 
@@ -166,6 +263,24 @@ impl ByMemory {
             Memory::File => &mut self.file,
             Memory::ThreadStack => &mut self.thread_stack,
             Memory::Allocator => &mut self.allocator,
+            Memory::TouchedHeap => &mut self.touched.heap,
+            Memory::TouchedAnonymous => &mut self.touched.anonymous,
+            Memory::TouchedStack => &mut self.touched.stack,
+            Memory::TouchedFileCopy => &mut self.touched.file_copy,
+            Memory::TouchedFile => &mut self.touched.file,
+            Memory::TouchedShared => &mut self.touched.shared,
+            Memory::TouchedHuge => &mut self.touched.huge,
+        }
+    }
+
+    /// Calls `change` with each of the sums that memory of this kind counts in.
+    pub fn each_of(&mut self, memory: Memory, mut change: impl FnMut(&mut Totals)) {
+        change(self.of_mut(memory));
+        if memory.is_outstanding() {
+            change(&mut self.outstanding);
+        }
+        if memory.is_resident() {
+            change(&mut self.touched.resident);
         }
     }
 }
@@ -173,6 +288,7 @@ impl ByMemory {
 impl AddAssign for ByMemory {
     fn add_assign(&mut self, other: Self) {
         self.outstanding += other.outstanding;
+        self.touched.resident += other.touched.resident;
         for memory in Memory::ALL {
             *self.of_mut(memory) += *other.of(memory);
         }

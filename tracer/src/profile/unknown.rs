@@ -49,6 +49,8 @@ pub struct Lost {
     pub processes: u64,
     /// Calls not followed to their return: the kernel part's table of calls was full.
     pub calls: u64,
+    /// Page faults.
+    pub faults: u64,
 }
 
 /// Events refused by choice.

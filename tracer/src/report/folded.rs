@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::growth;
 use super::page::is_printable;
 use super::stack::unknown;
 use crate::profile::{Frame, Process, Profile, Stack};
@@ -10,10 +11,11 @@ use crate::profile::{Frame, Process, Profile, Stack};
 /// What stands for a frame that is not known.
 const UNKNOWN: &str = "[unknown]";
 
-/// Writes the outstanding bytes (those to be shown) of heap and anonymous mappings. Stacks that read the same are
+/// Writes the outstanding bytes (those to be shown) of heap and anonymous mappings; of a recording of growth, what was
+/// touched and is still there, without the pages of files. Stacks that read the same are
 /// added up; those that hold nothing are left out.
 pub fn write(out: &mut dyn io::Write, profile: &Profile) -> io::Result<()> {
-    let counts = |stack: &&Stack| stack.memory.is_outstanding() && stack.shown.bytes > 0;
+    let counts = |stack: &&Stack| growth::counts(profile, stack.memory) && stack.shown.bytes > 0;
     let held: Vec<(&Process, Vec<&Stack>)> =
         profile.processes.iter().map(|process| (process, process.stacks.iter().filter(counts).collect())).collect();
     let several = held.iter().filter(|(_, stacks)| !stacks.is_empty()).count() > 1;
@@ -102,7 +104,18 @@ mod tests {
 
     fn process(name: &str, stacks: Vec<Stack>) -> Process {
         let (name, sums, allocators) = (name.to_owned(), ByMemory::default(), Vec::new());
-        Process { pid: 7, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
+        Process {
+            pid: 7,
+            generation: 0,
+            name,
+            forked_from: None,
+            end: None,
+            allocators,
+            sums,
+            sampled: None,
+            growth: None,
+            stacks,
+        }
     }
 
     fn folded(processes: Vec<Process>) -> String {
@@ -116,6 +129,7 @@ mod tests {
             stack_method: crate::profile::StackMethod::Cfi,
             sampling: None,
             budget: None,
+            growth: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

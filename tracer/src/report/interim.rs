@@ -7,11 +7,12 @@ use jiff::Zoned;
 use jiff::tz::TimeZone;
 
 use super::coverage::is_silent;
+use super::growth;
 use super::page::Page;
 use super::process::title;
 use super::stack;
 use super::words::{count, human_and_exact};
-use crate::profile::{Memory, Process, Profile, Stack, Usage};
+use crate::profile::{Process, Profile, Stack, Usage};
 
 /// Writes the `top` largest stacks of all processes together, as of the time `at`, which is shown as the local one.
 pub fn write(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTime) -> io::Result<()> {
@@ -23,10 +24,14 @@ fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTi
     let at = jiff::Timestamp::try_from(at).map_err(io::Error::other)?;
     let time = Zoned::new(at, zone).strftime("%H:%M:%S").to_string();
     let stacks = largest(profile);
-    page.line(format_args!("[{time}] Top {} stacks with outstanding allocations:", top.min(stacks.len())))?;
+    let what = if profile.growth.is_some() { "touched memory that is still there" } else { "outstanding allocations" };
+    page.line(format_args!("[{time}] Top {} stacks with {what}:", top.min(stacks.len())))?;
     for (process, stack) in stacks.iter().take(top) {
         let note = if profile.processes.len() > 1 { format!(", {}", title(process)) } else { String::new() };
         stack::write(page, stack, "    ", &note)?;
+    }
+    if profile.growth.is_some() {
+        return growth::write_interim(page, profile);
     }
     let sums = profile.processes.iter().map(|process| process.sums.outstanding.outstanding);
     let all = sums.fold(Usage::default(), |sum, usage| sum + usage);
@@ -45,7 +50,9 @@ fn write_in(out: &mut dyn io::Write, profile: &Profile, top: usize, at: SystemTi
 }
 
 fn largest(profile: &Profile) -> Vec<(&Process, &Stack)> {
-    let of = |process| stack::ranked(process, Memory::is_outstanding).into_iter().map(move |stack| (process, stack));
+    let of = |process| {
+        stack::ranked(process, |memory| growth::counts(profile, memory)).into_iter().map(move |stack| (process, stack))
+    };
     let mut stacks: Vec<_> = profile.processes.iter().flat_map(of).collect();
     stacks.sort_by_key(|(_, stack)| stack::rank(stack));
     stacks
@@ -56,7 +63,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::profile::{ByMemory, Cost, SCHEMA, Totals, Unknown};
+    use crate::profile::{ByMemory, Cost, Memory, SCHEMA, Totals, Unknown};
 
     fn process(pid: u32, blocks: &[u64]) -> Process {
         let stack = |&bytes| Stack {
@@ -73,7 +80,18 @@ mod tests {
         sums.outstanding.outstanding = blocks.iter().fold(Usage::default(), |sum, &bytes| sum + Usage::block(bytes));
         let stacks = blocks.iter().map(stack).collect();
         let (allocators, name) = (Vec::new(), "worker".to_owned());
-        Process { pid, generation: 0, name, forked_from: None, end: None, allocators, sums, sampled: None, stacks }
+        Process {
+            pid,
+            generation: 0,
+            name,
+            forked_from: None,
+            end: None,
+            allocators,
+            sums,
+            sampled: None,
+            growth: None,
+            stacks,
+        }
     }
 
     fn written(processes: Vec<Process>, top: usize) -> String {
@@ -87,6 +105,7 @@ mod tests {
             stack_method: crate::profile::StackMethod::Cfi,
             sampling: None,
             budget: None,
+            growth: None,
             processes,
             unknown: Unknown::default(),
             cost: Cost::default(),

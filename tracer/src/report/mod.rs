@@ -11,6 +11,7 @@ mod wholeness;
 mod words;
 
 pub mod folded;
+mod growth;
 pub mod interim;
 pub mod json;
 pub mod text;

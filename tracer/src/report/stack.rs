@@ -24,9 +24,10 @@ pub(super) const fn rank(stack: &Stack) -> Reverse<(u64, u64)> {
 pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str) -> io::Result<()> {
     // Plural even for one: memleak's readers match these very words.
     let (bytes, blocks) = (stack.shown.bytes, stack.shown.blocks);
+    let what = if Memory::TOUCHED.contains(&stack.memory) { "pages" } else { "allocations" };
     let kind = kind(stack.memory);
     let estimate = stack.estimate.as_ref().map(estimated).unwrap_or_default();
-    page.line(format_args!("{indent}{bytes} bytes in {blocks} allocations from stack{kind}{note}{estimate}"))?;
+    page.line(format_args!("{indent}{bytes} bytes in {blocks} {what} from stack{kind}{note}{estimate}"))?;
     let mut index = 0;
     for frame in &stack.frames {
         let module = frame.module.as_ref().map(|module| format!(" [{}]", unbracketed(module))).unwrap_or_default();
@@ -91,5 +92,12 @@ const fn kind(memory: Memory) -> &'static str {
         Memory::File => " (mapped file)",
         Memory::ThreadStack => " (thread stack)",
         Memory::Allocator => " (the allocator's own)",
+        Memory::TouchedHeap => " (touched, heap)",
+        Memory::TouchedAnonymous => " (touched, anonymous)",
+        Memory::TouchedStack => " (touched, stack)",
+        Memory::TouchedFileCopy => " (touched, copy of a file)",
+        Memory::TouchedFile => " (touched, file)",
+        Memory::TouchedShared => " (touched, shared)",
+        Memory::TouchedHuge => " (touched, huge pages)",
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn write(page: &mut Page<'_>, sums: &ByMemory, shape: Shape) -> io::R
 }
 
 fn rows(sums: &ByMemory, shape: Shape) -> Vec<Row> {
-    let ByMemory { outstanding, heap, anonymous, file, thread_stack, allocator } = sums;
+    let ByMemory { outstanding, heap, anonymous, file, thread_stack, allocator, touched: _ } = sums;
     let named = Names::of(shape);
     let is_used = |totals: &Totals| *totals != Totals::default();
     let mut all = named.allocations(named.outstanding, outstanding.outstanding);

@@ -7,7 +7,7 @@ use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human, human_and_exact};
-use super::{budget, coverage, stack, trust, wholeness};
+use super::{budget, coverage, growth, stack, trust, wholeness};
 use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Usage};
 
 /// What to show.
@@ -33,7 +33,7 @@ impl TextOptions {
             Memory::Heap | Memory::Anonymous => true,
             Memory::File => self.show_files,
             Memory::ThreadStack => self.show_thread_stacks,
-            Memory::Allocator => false,
+            _ => false,
         }
     }
 
@@ -53,13 +53,23 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
         let sampled = profile.processes.iter().filter_map(|process| process.sampled).reduce(Sampled::and);
         page.blank()?;
         page.line(format_args!("All {} together", count(profile.processes.len() as u64, "program")))?;
-        write_estimated(page, profile, sampled)?;
-        // Peaks of different times, added.
-        sums::write(page, &sums, options.shape(true, sampled))?;
+        if profile.growth.is_some() {
+            growth::write_all(page, &profile.processes)?;
+        } else {
+            write_estimated(page, profile, sampled)?;
+            // Peaks of different times, added.
+            sums::write(page, &sums, options.shape(true, sampled))?;
+        }
     }
     for process in &profile.processes {
         page.blank()?;
         page.line(format_args!("{}", title(process)))?;
+        if let Some(growth) = &process.growth {
+            growth::write(page, process, growth)?;
+            let shown = growth::Shown { top: options.top, files: options.show_files };
+            growth::write_stacks(page, process, shown, &older(profile))?;
+            continue;
+        }
         coverage::write(page, &process.allocators)?;
         write_estimated(page, profile, process.sampled)?;
         sums::write(page, &process.sums, options.shape(peak_is_bound, process.sampled))?;
@@ -71,6 +81,9 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
     page.blank()?;
     if let Some(budget) = &profile.budget {
         page.line(format_args!("{}", budget::line(budget)))?;
+    }
+    if let Some(growth) = profile.growth {
+        growth::write_meaning(page, growth)?;
     }
     trust::write_cost(page, &profile.cost, profile.seconds)
 }
@@ -111,10 +124,15 @@ fn write_estimated(page: &mut Page<'_>, profile: &Profile, sampled: Option<Sampl
     page.line(format_args!("  estimated from {blocks}{share}: {how} {}", human(sampling.interval_bytes)))
 }
 
+/// `, and older than 5 s`, when only older memory is shown.
+fn older(profile: &Profile) -> String {
+    let age = profile.older_than_seconds;
+    if age > 0.0 { format!(", and older than {}", duration(age)) } else { String::new() }
+}
+
 fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {
     let stacks = stack::ranked(process, |memory| options.wants(memory));
-    let age = profile.older_than_seconds;
-    let older = if age > 0.0 { format!(", and older than {}", duration(age)) } else { String::new() };
+    let older = older(profile);
     page.blank()?;
     if stacks.is_empty() {
         return page.line(format_args!("No stack holds memory that is outstanding{older}."));

@@ -132,6 +132,7 @@ fn missing(unknown: &Unknown) -> Vec<Line> {
             "call",
             "not followed to the return, the table of calls was full: what was allocated is missing. Trace fewer processes at once.",
         ),
+        line(lost.faults, "page fault", "lost, a ring was full: what became resident is missing above. Raise --ring."),
         Line {
             bytes: refused.live_blocks_bytes,
             ..line(

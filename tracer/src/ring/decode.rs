@@ -2,8 +2,8 @@
 
 use heaptide_common::{
     record::{
-        Allocation, Break, Counted, Fork, Head, Kind, Map, Release, Remainder, Remap, Resize, Sampled, Stack, Unmap,
-        UnmapEnd, Wanted,
+        Allocation, Break, Counted, Fault, Fork, Head, Kind, Map, Release, Remainder, Remap, Resize, Sampled, Stack,
+        Unmap, UnmapEnd, Wanted,
     },
     stack::MAX_FRAMES,
 };
@@ -45,6 +45,8 @@ pub enum Event<'a> {
     Exec(Head),
     /// A process has ended.
     Exit(Head),
+    /// Memory became resident.
+    Fault(Fault),
     /// What libraries a process has changes.
     Libraries(Head),
     /// A file has no table yet.
@@ -119,6 +121,7 @@ pub fn decode(bytes: &[u8]) -> Result<Event<'_>, Undecodable> {
         Kind::Fork => Event::Fork(read(bytes)?.0),
         Kind::Exec => Event::Exec(head),
         Kind::Exit => Event::Exit(head),
+        Kind::Fault => Event::Fault(read(bytes)?.0),
         Kind::Libraries => Event::Libraries(head),
         Kind::Wanted => Event::Wanted(read(bytes)?.0),
         Kind::Remainder => {
@@ -208,7 +211,7 @@ mod tests {
 
         #[test]
         fn every_kind_cut_anywhere_gives_an_event_or_an_error(
-            kind in 0_u16..20, frames in any::<u32>(), rest in prop::collection::vec(any::<u8>(), 0..128), cut in 0_usize..152
+            kind in 0_u16..21, frames in any::<u32>(), rest in prop::collection::vec(any::<u8>(), 0..128), cut in 0_usize..152
         ) {
             let head = Head { kind, flags: 0, pid: 1, tid: 1, frames, time: 0 };
             let mut bytes = head.as_bytes().to_vec();

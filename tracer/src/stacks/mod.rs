@@ -37,6 +37,18 @@ pub struct Marks {
     pub incomplete: bool,
     /// A frame is a guess by the frame pointer: its code has no call frame information.
     pub guessed: bool,
+    /// What its first address is.
+    pub leaf: Leaf,
+}
+
+/// What the first address of a stack is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaf {
+    /// A return address, as all others are.
+    #[default]
+    Return,
+    /// An instruction that was interrupted.
+    Interrupted,
 }
 
 impl Marks {
@@ -47,6 +59,7 @@ impl Marks {
             truncated: flags & flag::TRUNCATED != 0,
             incomplete: flags & flag::INCOMPLETE != 0,
             guessed: flags & flag::GUESSED != 0,
+            leaf: if flags & flag::INTERRUPTED == 0 { Leaf::Return } else { Leaf::Interrupted },
         }
     }
 }
@@ -105,6 +118,8 @@ impl StackStore {
     /// Takes in the rest of a stack of process `pid`: it is then the same as any other with these frames.
     pub fn extend(&mut self, pid: u32, id: u64, rest: &[u64], marks: Marks) {
         let Some(begun) = self.by_id.get(&id).and_then(|&stored| self.stored(stored)) else { return };
+        let begun_at = begun.marks.leaf;
+        let marks = Marks { leaf: begun_at, ..marks };
         let mut frames = begun.frames.to_vec();
         frames.extend_from_slice(rest);
         frames.truncate(MAX_FRAMES);
@@ -115,7 +130,8 @@ impl StackStore {
         }
         self.by_id.remove(&id);
         // As the kernel part would have called it.
-        let whole = frames.iter().fold(Fingerprint::start(pid), |state, &frame| state.push(frame)).finish().id;
+        let whole = frames.iter().fold(Fingerprint::start(pid), |state, &frame| state.push(frame));
+        let whole = if begun_at == Leaf::Interrupted { whole.push(0) } else { whole }.finish().id;
         self.same_as.insert(id, whole);
         self.insert(whole, &frames, marks);
     }

@@ -167,22 +167,24 @@ impl Symbolizer {
         calls(addresses, leaf_is_return).map(|call| self.frame(code, call)).collect()
     }
 
-    /// The frames of a stack of return addresses, as [`Self::frames`] gives them; those of one address in this code are one,
-    /// kept in `known`: stacks have their outer callers in common.
+    /// The frames of a stack, as [`Self::frames`] gives them; those of one address in this code are one, kept in `known` with
+    /// whether it is a return address: stacks have their outer callers in common.
     #[must_use]
     pub fn shared_frames<'a>(
         &mut self,
         code: impl Into<Code<'a>>,
         addresses: &'a [u64],
-        known: &mut FxHashMap<u64, Arc<Frame>>,
+        leaf_is_return: bool,
+        known: &mut FxHashMap<(u64, bool), Arc<Frame>>,
     ) -> Vec<Arc<Frame>> {
         let code = code.into();
-        if addresses.iter().any(|address| !known.contains_key(address)) {
-            self.prepare([(code, addresses)], true);
+        let name = |call: &Call| (call.address, call.within != call.address);
+        if calls(addresses, leaf_is_return).any(|call| !known.contains_key(&name(&call))) {
+            self.prepare([(code, addresses)], leaf_is_return);
         }
         let shared =
-            |call: Call| Arc::clone(known.entry(call.address).or_insert_with(|| Arc::new(self.frame(code, call))));
-        calls(addresses, true).map(shared).collect()
+            |call: Call| Arc::clone(known.entry(name(&call)).or_insert_with(|| Arc::new(self.frame(code, call))));
+        calls(addresses, leaf_is_return).map(shared).collect()
     }
 
     fn frame(&mut self, code: Code<'_>, call: Call) -> Frame {

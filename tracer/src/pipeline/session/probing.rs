@@ -57,6 +57,7 @@ impl Session {
 
     pub(super) fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
         let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
+        self.kernel.know_allocators(found)?;
         for found in found {
             let tally = match file_id(found) {
                 Some(id) => self.attach_file(key.pid, id, found, &mut attached.files)?,
@@ -89,9 +90,16 @@ impl Session {
 
     /// The allocators that a process has mapped.
     pub(super) fn discover(&mut self, pid: u32) -> Result<Vec<Found>, DiscoverError> {
-        let discovery = self.config.named.join(pid, self.finder.discover(pid))?;
+        let discovery = match self.config.named.join(pid, self.finder.discover(pid)) {
+            // Page faults tell of its memory all the same.
+            Err(error @ DiscoverError::NoAllocator { .. }) if self.config.kernel.growth => {
+                log::info!("process {pid}: {error}");
+                return Ok(Vec::new());
+            }
+            discovery => discovery?,
+        };
         for file in discovery.go {
-            if self.probed.go.insert(file.clone()) {
+            if !self.config.kernel.growth && self.probed.go.insert(file.clone()) {
                 log::warn!("process {pid}: {file} is {GO}");
             }
         }

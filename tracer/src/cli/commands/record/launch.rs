@@ -12,7 +12,7 @@ use tokio::process::Child;
 use super::{announce, status::say};
 use crate::{
     allocator::{DiscoverError, Found, NamedAllocators, find_program, program_libraries},
-    cli::exit::CommandError,
+    cli::{args::Mode, config::Recording, exit::CommandError},
     kernel::Launched,
     pipeline::Session,
     process::{Launch, LaunchError, printable},
@@ -23,13 +23,13 @@ pub(super) async fn launch(
     session: &mut Session,
     program: &OsStr,
     args: &[OsString],
-    follow: bool,
-    named: &NamedAllocators,
+    recording: &Recording,
 ) -> anyhow::Result<Child> {
     let path =
         find_program(program, env::var_os("PATH").as_deref()).map_err(|reason| CommandError::new(program, reason))?;
+    let Recording { follow, ref named, mode, .. } = *recording;
     let libraries = program_libraries(&path)?;
-    let (files, found) = allocators(&libraries, named)?;
+    let (files, found) = allocators(&libraries, named, mode)?;
     let command: Vec<OsString> = std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect();
     let (launch, is_private) = prepare(&command, if follow { &files } else { &[] }).await?;
     let pid = launch.pid().context("the launcher has ended")?;
@@ -46,7 +46,11 @@ pub(super) async fn launch(
 }
 
 /// The files with an allocator that the program will map.
-fn allocators(libraries: &[PathBuf], named: &NamedAllocators) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
+fn allocators(
+    libraries: &[PathBuf],
+    named: &NamedAllocators,
+    mode: Mode,
+) -> anyhow::Result<(Vec<PathBuf>, Vec<Found>)> {
     let (mut files, mut found, mut searched) = (Vec::new(), Vec::new(), Vec::new());
     for library in libraries {
         // By the name that the process will have it mapped under, links resolved.
@@ -66,7 +70,8 @@ fn allocators(libraries: &[PathBuf], named: &NamedAllocators) -> anyhow::Result<
             found.extend(allocators);
         }
     }
-    if found.is_empty() {
+    // Page faults tell of a program's memory all the same.
+    if found.is_empty() && mode == Mode::Blocks {
         return Err(DiscoverError::NoAllocator { searched, failed: Vec::new(), go: Vec::new() }.into());
     }
     Ok((files, found))

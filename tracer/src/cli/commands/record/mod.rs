@@ -23,8 +23,9 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    budget::Mode,
+    budget,
     cli::{
+        args::Mode,
         config::{Recording, Targets},
         exit,
     },
@@ -59,7 +60,7 @@ async fn record(recording: &Recording) -> anyhow::Result<ExitCode> {
     hear_diagnostics(&mut session)?;
     let mut command = None;
     if let Targets::Command { program, args } = &recording.targets {
-        command = Some(launch::launch(&mut session, program, args, recording.follow, &recording.named).await?);
+        command = Some(launch::launch(&mut session, program, args, recording).await?);
     } else {
         attach(&mut session, &targets)?;
     }
@@ -126,14 +127,16 @@ fn announce(attached: &Attached) {
 }
 
 /// What is done to keep the budget.
-fn announce_mode(mode: Mode) {
+fn announce_mode(mode: budget::Mode) {
     status::say(&match mode {
-        Mode::Full => "budget: all blocks are recorded again".to_owned(),
-        Mode::Sampled(interval) => format!("budget: one block in {} KiB is recorded from here on", interval >> 10),
-        Mode::Pulse(_) | Mode::Pause(_) => {
+        budget::Mode::Full => "budget: all blocks are recorded again".to_owned(),
+        budget::Mode::Sampled(interval) => {
+            format!("budget: one block in {} KiB is recorded from here on", interval >> 10)
+        }
+        budget::Mode::Pulse(_) | budget::Mode::Pause(_) => {
             "budget: the allocators' probes alone cost more; blocks are recorded in pulses from here on".to_owned()
         }
-        Mode::Stopped => {
+        budget::Mode::Stopped => {
             "budget: the allocators' probes alone cost more; only mappings are recorded from here on".to_owned()
         }
     });
@@ -157,6 +160,7 @@ fn config(recording: &Recording) -> Config {
             stacks: recording.stacks,
             // With a budget, sampling may begin at any time.
             sample: recording.sample.or(recording.max_overhead.map(|_| 1)),
+            growth: recording.mode == Mode::Growth,
             empty: recording.empty_programs,
             log_level: log_level(),
         },
