@@ -10,6 +10,7 @@ mod debug_information;
 mod equality;
 mod errors;
 mod family;
+mod growth;
 mod heaptrack;
 mod limits;
 mod loaded;

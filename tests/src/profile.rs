@@ -69,6 +69,9 @@ pub struct Process {
     /// What is known exactly, when its sums are estimates.
     #[serde(default)]
     pub sampled: Option<Sampled>,
+    /// Its resident memory and page faults, when only the growth of memory was recorded.
+    #[serde(default)]
+    pub growth: Option<serde_json::Value>,
 }
 
 /// What is known of a process whose sums are estimates.
@@ -298,6 +301,7 @@ mod tests {
             sums: BTreeMap::new(),
             stacks,
             sampled: None,
+            growth: None,
         }
     }
 

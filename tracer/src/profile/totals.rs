@@ -89,6 +89,12 @@ impl Totals {
         self.freed = self.freed - part.freed + other.freed;
         self.outstanding = self.outstanding - part.outstanding + other.outstanding;
     }
+
+    /// Whether nothing has happened.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl AddAssign for Totals {
@@ -201,7 +207,7 @@ pub struct ByMemory {
     /// Of [`Memory::Allocator`].
     pub allocator: Totals,
     /// Of memory that was touched: recorded when only the growth of memory is.
-    #[serde(skip_serializing_if = "ByTouched::is_none")]
+    #[serde(flatten)]
     pub touched: ByTouched,
 }
 
@@ -210,29 +216,29 @@ pub struct ByMemory {
 pub struct ByTouched {
     /// Of all kinds that are resident memory of the process ([`Memory::is_resident`]) together: their peak is that of the
     /// sum.
+    #[serde(rename = "touched_resident", skip_serializing_if = "Totals::is_none")]
     pub resident: Totals,
     /// Of [`Memory::TouchedHeap`].
+    #[serde(rename = "touched_heap", skip_serializing_if = "Totals::is_none")]
     pub heap: Totals,
     /// Of [`Memory::TouchedAnonymous`].
+    #[serde(rename = "touched_anonymous", skip_serializing_if = "Totals::is_none")]
     pub anonymous: Totals,
     /// Of [`Memory::TouchedStack`].
+    #[serde(rename = "touched_stack", skip_serializing_if = "Totals::is_none")]
     pub stack: Totals,
     /// Of [`Memory::TouchedFileCopy`].
+    #[serde(rename = "touched_file_copy", skip_serializing_if = "Totals::is_none")]
     pub file_copy: Totals,
     /// Of [`Memory::TouchedFile`].
+    #[serde(rename = "touched_file", skip_serializing_if = "Totals::is_none")]
     pub file: Totals,
     /// Of [`Memory::TouchedShared`].
+    #[serde(rename = "touched_shared", skip_serializing_if = "Totals::is_none")]
     pub shared: Totals,
     /// Of [`Memory::TouchedHuge`].
+    #[serde(rename = "touched_huge", skip_serializing_if = "Totals::is_none")]
     pub huge: Totals,
-}
-
-impl ByTouched {
-    /// Whether nothing was touched.
-    #[must_use]
-    pub fn is_none(&self) -> bool {
-        *self == Self::default()
-    }
 }
 
 impl ByMemory {
