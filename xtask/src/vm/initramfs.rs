@@ -18,8 +18,8 @@ use crate::workspace::Workspace;
 /// How many times slower than a usual machine the tests shall take an emulated one to be.
 const SLOWNESS: u32 = 8;
 
-/// The workloads of the tests about truth, about sampling, about coverage, and about named allocators.
-const WORKLOADS: [&str; 17] = [
+/// The workloads of the tests about truth, about sampling, about coverage, about named allocators, and about growth.
+const WORKLOADS: [&str; 18] = [
     "before_main",
     "calls",
     "failing",
@@ -36,6 +36,7 @@ const WORKLOADS: [&str; 17] = [
     "vectors",
     "fork",
     "generations",
+    "growth",
     "vfork",
 ];
 

@@ -29,6 +29,9 @@ const TRUTH: &str = "truth::";
 /// tell layers apart as well.
 const NAMED: &str = "named::blocks_of_an_allocator_on_top_of_another";
 
+/// Resident memory: how a kernel tells of page faults and where it keeps its page tables differs.
+const GROWTH: &str = "growth::pages_";
+
 /// The test program, and the names of the tests to run.
 pub(super) struct Selection {
     /// The test program.
@@ -51,7 +54,7 @@ impl Selection {
         let program = program.context("cargo did not say where it put the test program")?.into_std_path_buf();
         let list = process::read(Command::new(&program).arg("--list"))?;
         let names = chosen(&String::from_utf8_lossy(&list));
-        for group in [TRUTH, NAMED] {
+        for group in [TRUTH, NAMED, GROWTH] {
             ensure!(names.iter().filter(|name| name.starts_with(group)).count() > 1, "there are no tests {group}*");
         }
         for name in EQUALITY.into_iter().chain(SAMPLING).chain([COVERAGE, VERIFIED]) {
@@ -64,7 +67,7 @@ impl Selection {
 /// The names to run of a list with lines such as `truth::failing_calls_leave_no_trace: test`.
 fn chosen(list: &str) -> Vec<String> {
     let names = list.lines().filter_map(|line| line.strip_suffix(": test"));
-    let is_of_group = |name: &str| name.starts_with(TRUTH) || name.starts_with(NAMED);
+    let is_of_group = |name: &str| [TRUTH, NAMED, GROWTH].iter().any(|group| name.starts_with(group));
     let is_single =
         |name: &str| EQUALITY.contains(&name) || SAMPLING.contains(&name) || [COVERAGE, VERIFIED].contains(&name);
     let wanted = |name: &&str| is_of_group(name) || is_single(name);
