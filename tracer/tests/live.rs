@@ -6,7 +6,7 @@ use heaptide::live::{AccountSummary, Limits, Moment, Shard, Start, Summary};
 use heaptide::profile::{Memory, Totals, Usage};
 use heaptide::ring::decode;
 use heaptide_common::record::{
-    Allocation, Break, Counted, Fork, Head, Kind, Map, Release, Remap, Resize, Sampled, Stack, Unmap, UnmapEnd,
+    Allocation, Break, Counted, Fault, Fork, Head, Kind, Map, Release, Remap, Resize, Sampled, Stack, Unmap, UnmapEnd,
 };
 use heaptide_common::sampling::Counts;
 use proptest::prelude::*;
@@ -99,7 +99,15 @@ fn mapping_event(weird: bool) -> impl Strategy<Value = Bytes> {
             .prop_map(|(head, address, length, stack)| bytes(&Remap { head, address, length, stack })),
         1 => (head(Kind::Break), address(weird), address(weird), 0_u64..4)
             .prop_map(|(head, before, after, stack)| bytes(&Break { head, before, after, stack })),
+        4 => (head(Kind::Fault), address(weird), 0_u64..4, 0_u32..9, page_size(weird)).prop_map(
+            |(head, address, stack, memory, bytes)| self::bytes(&Fault { head, address, stack, memory, bytes })
+        ),
     ]
+}
+
+fn page_size(weird: bool) -> BoxedStrategy<u32> {
+    let usual = prop_oneof![Just(0_u32), Just(4096), Just(2 << 20)];
+    if weird { prop_oneof![4 => usual, 1 => any::<u32>()].boxed() } else { usual.boxed() }
 }
 
 fn process_event() -> impl Strategy<Value = Bytes> {
@@ -120,7 +128,7 @@ fn events(weird: bool) -> impl Strategy<Value = Vec<Bytes>> {
 }
 
 fn shard(max_live: u64, follow: bool, sampled: bool) -> Shard {
-    let mut shard = Shard::new(Limits { max_live, follow, sampled, growth: false }, OLDER);
+    let mut shard = Shard::new(Limits { max_live, follow, sampled, growth: true }, OLDER);
     shard.begin(PIDS.start, Start::Attached);
     shard.begin(PIDS.start + 1, Start::Launched);
     shard

@@ -90,6 +90,24 @@ fn a_budget_arrives_and_does_not_go_with_sampling_by_hand() {
 }
 
 #[test]
+fn growth_does_not_go_with_options_about_blocks() {
+    assert_eq!(recording(&["-p", "7"]).unwrap().mode, Mode::Blocks);
+    let fine = ["--older", "5s", "-i", "1", "--top", "3", "--follow", "--show", "files", "--stacks", "fp"];
+    assert_eq!(recording(&[&["-p", "7", "--mode", "growth"][..], &fine].concat()).unwrap().mode, Mode::Growth);
+    for (option, value) in [
+        ("--sample", "1M"),
+        ("--max-overhead", "3%"),
+        ("--min-size", "1K"),
+        ("--max-size", "1K"),
+        ("--allocator", "ruby"),
+    ] {
+        let error = recording(&["-p", "7", "--mode", "growth", option, value]).unwrap_err();
+        assert_eq!(error, UsageError::NoBlocks { option });
+    }
+    assert!(refusal(&["-p", "7", "--mode", "both"]).contains("possible values: blocks, growth"));
+}
+
+#[test]
 fn process_ids_may_be_repeated_and_listed_and_count_once() {
     let targets = recording(&["-p", "9,7", "-p", "7", "--pid=11"]).unwrap().targets;
     assert_eq!(targets, Targets::Pids(vec![9, 7, 11]));

@@ -225,7 +225,7 @@ impl Account {
         self.heap.blocks().filter(|block| is_old(block.since)).for_each(|block| add(block.entry, block.size));
         self.ranges.iter().filter(|range| is_old(range.since)).for_each(|range| add(range.entry, range.length()));
         for range in self.touched.iter().filter(|range| is_old(range.since)) {
-            shown[range.entry as usize] += pages(range.length());
+            shown[range.entry as usize] += self.ledger.weigh(range.entry, pages(range.length()));
         }
         shown.into_iter().map(|usage| self.ledger.round(usage)).collect()
     }

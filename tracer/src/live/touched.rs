@@ -52,6 +52,11 @@ pub const fn pages(bytes: u64) -> Usage {
     Usage { bytes, blocks: bytes / PAGE }
 }
 
+/// Where the page begins that an address is in.
+const fn page_of(address: u64) -> u64 {
+    address & !(PAGE - 1)
+}
+
 impl Account {
     /// A page became resident.
     pub fn fault(&mut self, fault: &Fault, tally: &mut Tally) {
@@ -80,12 +85,12 @@ impl Account {
             Memory::File => return, // as much of it as there is
             _ => Memory::TouchedAnonymous,
         };
-        self.touch((map.address, end), memory, map.stack, map.head.time, tally);
+        self.touch((page_of(map.address), page_of(end)), memory, map.stack, map.head.time, tally);
     }
 
-    /// Takes out the pages of a range; gives them.
+    /// Takes out the pages of a range, all that it touches; gives them.
     pub(super) fn untouch(&mut self, start: u64, end: u64) -> Vec<Range> {
-        let pieces = self.touched.cut(start, end).pieces;
+        let pieces = self.touched.cut(page_of(start), page_of(end.saturating_add(PAGE - 1))).pieces;
         for piece in &pieces {
             self.ledger.release(piece.entry, pages(piece.length()));
         }
@@ -104,7 +109,8 @@ impl Account {
 
     /// Pages have moved with their mapping, which began at `from`.
     pub(super) fn move_touched(&mut self, from: u64, pieces: Vec<Range>, remap: &Remap, end: u64) {
-        let to = remap.address;
+        // Whatever the program says: nothing but whole pages is mapped.
+        let (from, to, end) = (page_of(from), page_of(remap.address), page_of(end.saturating_add(PAGE - 1)));
         self.untouch(to, end);
         let moved = pieces.into_iter().filter_map(|piece| {
             let start = (piece.start - from).checked_add(to)?;

@@ -21,6 +21,9 @@ const BATCH: u64 = 4096;
 /// Ranges that are no further apart than so many pages are read together.
 const NEAR: u64 = 64;
 
+/// Pages that are looked at, of one process: 256 GiB. What a process has told to be larger is not looked at.
+const MOST_PAGES: u64 = 1 << 26;
+
 /// The page is there, or in swap (`Documentation/admin-guide/mm/pagemap.rst`).
 const IN_USE: u64 = 1 << 63 | 1 << 62;
 
@@ -98,6 +101,10 @@ fn take_out(account: &mut AccountSummary, gone: &[u64]) {
 
 /// Bytes of each range that are not in use any more. The ranges are in order.
 fn gone(map: &File, ranges: &[TouchedRange]) -> io::Result<Vec<u64>> {
+    let pages = ranges.iter().map(|range| (range.end - range.start) / PAGE).fold(0, u64::saturating_add);
+    if pages > MOST_PAGES {
+        return Err(io::Error::other(format!("{pages} pages are too many to look at")));
+    }
     let mut window = Window { first: 0, entries: Vec::new() };
     let mut gone = Vec::with_capacity(ranges.len());
     for (index, range) in ranges.iter().enumerate() {
