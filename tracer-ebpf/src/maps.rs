@@ -16,6 +16,7 @@ use heaptide_common::{
 
 use crate::{
     calls::Thread,
+    page,
     unwind::{self, Walk},
 };
 
@@ -59,6 +60,14 @@ pub struct Scratch {
     pub busy: u64,
     pub walk: Walk,
     pub record: FullStack,
+}
+
+/// What a page fault is about.
+#[repr(C)]
+pub struct Touch {
+    /// Of [`heaptide_common::record::touched`].
+    pub memory: u64,
+    pub page: page::Walk,
 }
 
 #[btf_map]
@@ -115,6 +124,10 @@ pub static FILES: HashMap<File, FileTable, MAX_FILES> = HashMap::new();
 /// Files that had none when an address of theirs was met, and were asked for.
 #[btf_map]
 pub static WANTED: HashMap<File, u32, MAX_WANTED> = HashMap::new();
+
+/// What a page fault is about. One is enough: the kernel runs a perf event's program without being preempted.
+#[btf_map]
+pub static TOUCHED: PerCpuArray<Touch, 1> = PerCpuArray::new();
 
 /// Libraries with an allocator: with [`Settings::growth`], what their code maps is the allocator's own.
 #[btf_map]

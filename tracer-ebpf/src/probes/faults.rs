@@ -21,7 +21,7 @@ use crate::{
     calls,
     count::count,
     emit::{MAPPING_SHARD, Task, now, send},
-    maps::running,
+    maps::{TOUCHED, Touch, running},
     page, sampling,
     stack::Return,
     unwind::field,
@@ -51,8 +51,7 @@ struct Place {
     /// The address space.
     mm: u64,
     at: u64,
-    /// Of [`touched`].
-    memory: u64,
+    touch: *mut Touch,
 }
 
 #[inline(always)]
@@ -67,19 +66,24 @@ fn faulted(ctx: &PerfEventContext) -> Option<()> {
     // SAFETY: the context is a perf event's, as the kernel lays it out for programs.
     let address = unsafe { (&raw const (*ctx.ctx).addr).read_volatile() };
     let mm = mm(settings);
-    let mut place = Place { settings, mm, at: address, memory: 0 };
-    // SAFETY: the callback has the type that the helper expects, and `place` outlives the call.
-    unsafe { bpf_find_vma(bpf_get_current_task_btf(), address, look as *mut c_void, (&raw mut place).cast(), 0) };
-    let found = page::at(settings, mm, address);
-    let read_only = u16::from(found.bytes != 0 && !found.writable);
+    let touch = TOUCHED.get_ptr_mut(0)?;
+    let mut place = Place { settings, mm, at: address, touch };
+    // SAFETY: the entry is this CPU's own while the program runs; the callback has the type that the helper expects, and
+    // `place` outlives the call.
+    let (bytes, read_only) = unsafe {
+        (*touch).memory = u64::from(touched::UNKNOWN);
+        bpf_find_vma(bpf_get_current_task_btf(), address, look as *mut c_void, (&raw mut place).cast(), 0);
+        page::at(&raw mut (*touch).page, settings, mm, address)
+    };
     let hit = interrupted(ctx, settings, task);
     let stack = hit.stack(MAPPING_SHARD);
     let record = Fault {
-        head: hit.head(Kind::Fault, read_only * flag::READ_ONLY),
+        head: hit.head(Kind::Fault, read_only as u16 * flag::READ_ONLY),
         address,
         stack,
-        memory: place.memory as u32,
-        bytes: found.bytes as u32,
+        // SAFETY: as above.
+        memory: unsafe { (*touch).memory } as u32,
+        bytes: bytes as u32,
     };
     send(MAPPING_SHARD, record, Counter::LostFault);
     Some(())
@@ -117,7 +121,7 @@ unsafe extern "C" fn look(_task: *mut c_void, mapping: *mut c_void, place: *mut 
         let settings = (*place).settings;
         let flags: u64 = field(mapping.cast(), (*settings).vma_flags);
         let file: u64 = field(mapping.cast(), (*settings).vma_file);
-        (*place).memory = u64::from(if flags & VM_HUGETLB != 0 {
+        (*(*place).touch).memory = u64::from(if flags & VM_HUGETLB != 0 {
             touched::HUGE
         } else if file != 0 {
             of_file(settings, file, flags)
