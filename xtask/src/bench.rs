@@ -9,6 +9,7 @@ mod churn;
 mod compiler;
 mod depth;
 mod figure;
+mod growth;
 mod live;
 pub(crate) mod machine;
 mod pair;
@@ -54,6 +55,7 @@ enum Name {
     Churn2,
     Pair,
     Sampled,
+    Growth,
     Live,
     Report,
     Depth,
@@ -99,6 +101,7 @@ impl Name {
             Self::Churn2 => "churn2",
             Self::Pair => "pair",
             Self::Sampled => "sampled",
+            Self::Growth => "growth",
             Self::Live => "live",
             Self::Report => "report",
             Self::Depth => "depth",
@@ -116,6 +119,7 @@ impl Name {
             Self::Churn2 => "malloc and free at full speed on two threads".to_owned(),
             Self::Pair => "a pair of malloc and free, beside programs that do nothing".to_owned(),
             Self::Sampled => format!("churn1 with --sample {}", sampled::INTERVAL),
+            Self::Growth => "malloc and free, and page faults, with --mode growth".to_owned(),
             Self::Live => {
                 let millions: Vec<String> =
                     live::sizes(quick).iter().map(|blocks| format!("{}", blocks / 1_000_000)).collect();
@@ -137,6 +141,7 @@ impl Name {
             Self::Churn2 => rows::churn(&heaptide, 2, phases(quick)),
             Self::Pair => pair::measure(&heaptide, phases(quick)),
             Self::Sampled => sampled::measure(&heaptide, phases(quick)),
+            Self::Growth => growth::measure(&heaptide, quick),
             Self::Live => live::measure(&heaptide, live::sizes(quick)),
             Self::Report => rows::report(&heaptide, &workspace.demo().with_file_name("bench")),
             Self::Depth => depth::measure(&heaptide, quick),
