@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 enum { PAGE = 4096, MOST_PAGES = 2048, MOST_TOUCHES = 32, HUGE = 2 << 20, STACK = 280 * PAGE };
@@ -162,12 +163,19 @@ static void files(void) {
     close(file);
 }
 
+// Huge pages reach beyond what a site has touched, into mappings beside it: none but where they are asked for.
+static void allow_huge_pages(int allow) {
+    truth_require(prctl(PR_SET_THP_DISABLE, !allow, 0, 0, 0) == 0, "cannot do without huge pages");
+}
+
 static void huge_pages(void) {
+    allow_huge_pages(1);
     char *place = mapped(3 * HUGE / PAGE, anonymous, -1);
     char *start = (char *)(((uintptr_t)place + HUGE - 1) & ~(uintptr_t)(HUGE - 1));
     // Where the kernel has none, the pages are small ones: the page map tells.
     (void)madvise(start, 2 * HUGE, MADV_HUGEPAGE);
     with("huge", "touched_anonymous", huge, start, 2 * HUGE / PAGE);
+    allow_huge_pages(0);
 }
 
 static void heap(void) {
@@ -213,6 +221,7 @@ static void in_child(void) {
 int main(int argc, char **argv) {
     page_map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
     truth_require(page_map >= 0, "cannot open the page map");
+    allow_huge_pages(0);
     // The account's own memory, touched before anything is recorded.
     memset(touches, 1, sizeof touches);
     memset(touches, 0, sizeof touches);
