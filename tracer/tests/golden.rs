@@ -107,6 +107,7 @@ fn profile(processes: Vec<Process>) -> Profile {
         processes,
         unknown: Unknown::default(),
         cost: Cost {
+            trap_seconds: 0.125,
             hits: 123_456,
             events: 120_001,
             bpf_seconds: Some(0.25),

@@ -105,12 +105,11 @@ impl Session {
         let since = |counter| counters[counter].saturating_sub(keeper.counters[counter]);
         let (returns, stepped) = (since(Counter::HitsAtReturns), since(Counter::HitsStepped));
         let hits = all.saturating_sub(keeper.hits);
-        let emulated = hits.saturating_sub(returns + stepped);
         let tick = Tick {
             wall: (now - keeper.at).as_secs_f64(),
             cpu: cpu.saturating_sub(keeper.cpu).as_secs_f64(),
             hits: as_float(hits),
-            traps: self.planner.prices().of_hits(emulated, stepped, returns) * 1e-9,
+            traps: self.planner.seconds_of(hits, stepped, returns),
             program: self.bill.newest_run(),
         };
         (keeper.at, keeper.counters, keeper.hits, keeper.cpu) = (now, counters, all, cpu);

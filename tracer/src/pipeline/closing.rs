@@ -22,6 +22,8 @@ pub(super) struct Closing {
     pub(super) tallied: Tallied,
     pub(super) outcomes: Outcomes,
     pub(super) tables: TableCounts,
+    /// What the traps of all hits cost.
+    pub(super) trap_seconds: f64,
     /// Stacks that the session did not take in time.
     pub(super) refused_stacks: u64,
     pub(super) elapsed: Duration,

@@ -141,6 +141,7 @@ impl Knowledge {
             cost: Cost {
                 hits: closing.hits() - counters[Counter::Faults],
                 events,
+                trap_seconds: closing.trap_seconds,
                 bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
                 bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
                 cpu_seconds: cpu_seconds(),

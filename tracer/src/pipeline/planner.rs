@@ -45,6 +45,13 @@ impl Planner {
         &self.prices
     }
 
+    /// Seconds that the traps of so many hits take here, of which some are at instructions that the kernel steps over, and
+    /// others at returns.
+    #[must_use]
+    pub fn seconds_of(&self, hits: u64, stepped: u64, returns: u64) -> f64 {
+        self.prices.of_hits(hits.saturating_sub(stepped + returns), stepped, returns) * 1e-9
+    }
+
     /// The sites of the functions in `found`, in their order.
     pub fn sites(&mut self, found: &Found) -> Vec<Option<Site>> {
         let Ok((file, metadata)) = open(found) else {

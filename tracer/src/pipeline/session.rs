@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use heaptide_common::unwind::File;
+use heaptide_common::{Counter, unwind::File};
 use nix::sys::stat::{major, minor};
 use rustc_hash::FxHashMap;
 use thiserror::Error;
@@ -444,6 +444,7 @@ impl Session {
             tallied: self.kernel.tallied()?,
             outcomes,
             tables: TableCounts::default(),
+            trap_seconds: 0.0,
             refused_stacks: self.notices.refused(),
             elapsed,
             began: self.began.1,
@@ -455,6 +456,11 @@ impl Session {
             budget,
             sees_guests: self.kernel.sees_guests() || self.probed.by_process.values().all(FxHashMap::is_empty),
         };
+        closing.trap_seconds = self.planner.seconds_of(
+            closing.hits(),
+            closing.counters[Counter::HitsStepped],
+            closing.counters[Counter::HitsAtReturns],
+        );
         closing.bpf = self.bill.seconds(closing.hits(), elapsed);
         Ok(closing)
     }

@@ -186,6 +186,8 @@ pub struct Cost {
     pub hits: u64,
     /// Events received.
     pub events: u64,
+    /// Time that the hits' traps took, by the prices that traps have on this machine, each kind at its highest.
+    pub trap_seconds: f64,
     /// Time in the kernel part's programs, estimated from a share of the recording; `None` when the kernel does not say.
     pub bpf_seconds: Option<f64>,
     /// The share of the recording in which the kernel measured it, 0 to 1.

@@ -210,6 +210,8 @@ pub(super) fn write_cost(page: &mut Page<'_>, cost: &Cost, seconds: f64) -> io::
     let rate = if seconds > 0.0 { format!(" ({:.0} a second)", float(cost.hits) / seconds) } else { String::new() };
     page.line(format_args!("Cost: {hits}{rate}, {events} received."))?;
     let share = |seconds| share(seconds, cost.target_cpu_seconds);
+    let (time, traps) = (duration(cost.trap_seconds), share(cost.trap_seconds));
+    page.line(format_args!("  {time} in traps at most, by what they cost on this machine{traps}"))?;
     match cost.bpf_seconds {
         Some(seconds) => {
             let (time, measured, share) = (duration(seconds), cost.bpf_measured_share, share(seconds));
