@@ -60,7 +60,8 @@ fn percent(part: u64, whole: u64) -> f64 {
 /// Records the compiler for `time`, soon after its start.
 fn record(heaptide: &Path, how: &str, time: Duration) -> Result<Profile> {
     let folder = TempDir::new().context("cannot create a temporary folder")?;
-    let words = compiler(&folder.path().join("object"))?;
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("completeness").join("templates.cpp");
+    let words = command(&source, &folder.path().join("object"))?;
     let (program, arguments) = words.split_first().context("clang++ names no compiler")?;
     let target = Program::start(Command::new(program).args(arguments))?;
     let recording = Recording::attach_with(heaptide, target.pid(), &["--stacks", how])?;
@@ -69,8 +70,7 @@ fn record(heaptide: &Path, how: &str, time: Duration) -> Result<Profile> {
 }
 
 /// The command line with which clang's driver starts the compiler.
-fn compiler(object: &Path) -> Result<Vec<String>> {
-    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("completeness").join("templates.cpp");
+pub(crate) fn command(source: &Path, object: &Path) -> Result<Vec<String>> {
     let mut driver = Command::new("/usr/bin/clang++");
     driver.args(["-###", "-std=c++17", "-O1", "-c", "-o"]).arg(object).arg(source);
     let output = driver.output().context("cannot run clang++")?;

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use super::bpftrace;
+use super::compiler;
 use super::figure::Figure;
 use super::recording::Recording;
 use super::sampled::INTERVAL;
@@ -32,10 +33,24 @@ enum Tool {
     Nobody,
     Heaptide(&'static [&'static str]),
     Bpftrace,
+    /// It cannot attach without stopping its target: it is preloaded, so the program was started for it.
+    Heaptrack,
 }
 
-/// In the order of a program's figures.
-const TOOLS: [Tool; 3] = [Tool::Heaptide(&[]), Tool::Heaptide(&["--sample", INTERVAL]), Tool::Bpftrace];
+/// Each with the name that its figures have.
+const TOOLS: [(&str, Tool); 4] = [
+    ("heaptide", Tool::Heaptide(&[])),
+    ("heaptide --sample", Tool::Heaptide(&["--sample", INTERVAL])),
+    ("bpftrace", Tool::Bpftrace),
+    ("heaptrack, preloaded", Tool::Heaptrack),
+];
+
+/// What heaptrack preloads, and where that is told to write.
+const PRELOADED: &str = "/usr/lib/heaptrack/libheaptrack_preload.so";
+const WRITES_TO: &str = "DUMP_HEAPTRACK_OUTPUT";
+
+/// Less than this a program that was recorded by heaptrack cannot have written, in bytes.
+const LEAST_WRITTEN: u64 = 10_000;
 
 /// A tool at work.
 enum Attached {
@@ -46,7 +61,8 @@ enum Attached {
 
 /// Installs what is missing; fails with the reason when it cannot be had.
 pub(crate) fn find() -> Result<()> {
-    completeness::install(&["redis-server", "redis-tools", "python3", "sqlite3"])?;
+    completeness::install(&["redis-server", "redis-tools", "python3", "sqlite3", "heaptrack"])?;
+    compiler::find()?;
     bpftrace::find()
 }
 
@@ -56,25 +72,47 @@ pub(crate) fn measure(heaptide: &Path) -> Result<Vec<Figure>> {
     let script = folder.path().join("script.sql");
     fs::write(&script, insert_job()).context("cannot write a script")?;
     let sqlite = ["/usr/bin/sqlite3".to_owned(), ":memory:".to_owned(), format!(".read {}", script.display())];
+    let source = folder.path().join("regular.cpp");
+    fs::write(&source, CLANG_JOB).context("cannot write a program")?;
+    let clang = compiler::command(&source, &folder.path().join("object"))?;
     let mut figures = redis(heaptide, folder.path())?;
-    for (names, words) in [(PYTHON, &python[..]), (SQLITE, &sqlite[..])] {
+    let jobs = [
+        ("python", "JSON", &python[..]),
+        ("sqlite3", "inserts", &sqlite[..]),
+        ("clang", "a small program", &clang[..]),
+    ];
+    for (name, what, words) in jobs {
         let untraced = job(heaptide, words, Tool::Nobody)?;
-        figures.push(Figure::new(names[0], untraced, "seconds"));
-        for (name, tool) in names[1..].iter().zip(TOOLS) {
-            figures.push(Figure::new(*name, untraced * 100.0 / job(heaptide, words, tool)?, "% kept"));
+        figures.push(Figure::new(format!("{name}, {what}"), untraced, "seconds"));
+        for (by, tool) in TOOLS {
+            let kept = untraced * 100.0 / job(heaptide, words, tool).with_context(|| format!("{name} under {by}"))?;
+            figures.push(Figure::new(format!("{name}, {by}"), kept, "% kept"));
         }
     }
     Ok(figures)
 }
 
-const REDIS: [&str; 4] = ["redis SET and GET", "redis, heaptide", "redis, heaptide --sample", "redis, bpftrace"];
-const PYTHON: [&str; 4] = ["python, JSON", "python, heaptide", "python, heaptide --sample", "python, bpftrace"];
-const SQLITE: [&str; 4] = ["sqlite3, inserts", "sqlite3, heaptide", "sqlite3, heaptide --sample", "sqlite3, bpftrace"];
 const JSON_JOB: &str = "
 import json
 for _ in range(200):
     items = [{'id': i, 'name': f'item {i}', 'tags': ['a', 'b', str(i)], 'price': i * 1.5} for i in range(4000)]
     assert json.loads(json.dumps(items)) == items
+";
+
+/// What the standard library's headers make of it takes a compiler some seconds.
+const CLANG_JOB: &str = "
+#include <functional>
+#include <iostream>
+#include <map>
+#include <regex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+int main(int, char **arguments) {
+    std::map<std::string, std::vector<std::regex>> known{{\"a\", {std::regex(\"a*b(c|d)+\")}}};
+    std::unordered_map<std::string, std::function<int(int)>> next{{\"x\", [](int number) { return number + 1; }}};
+    std::cout << std::regex_match(arguments[0], known[\"a\"][0]) << next[\"x\"](1);
+}
 ";
 
 fn insert_job() -> String {
@@ -86,8 +124,16 @@ fn insert_job() -> String {
 
 /// Seconds that a job takes while `tool` looks on.
 fn job(heaptide: &Path, words: &[String], tool: Tool) -> Result<f64> {
+    let folder = TempDir::new().context("cannot create a temporary folder")?;
+    let written = folder.path().join("heaptrack");
     let mut shell = Command::new("/bin/sh");
-    shell.args(["-c", "echo waiting; read go; exec \"$@\"", "sh"]).args(words);
+    shell.args(["-c", "echo waiting; read go; exec \"$@\"", "sh"]);
+    if tool == Tool::Heaptrack {
+        // The library takes itself out of the environment, so that the program's children do not load it, too.
+        shell.args(["/usr/bin/env".to_owned(), format!("LD_PRELOAD={PRELOADED}")]);
+        shell.arg(format!("{WRITES_TO}={}", written.display()));
+    }
+    shell.args(words);
     let mut program = Program::start(&mut shell)?;
     program.hear(Stream::Out, "line that it waits", |line| line == "waiting")?;
     let attached = attach(heaptide, program.pid(), tool)?;
@@ -102,15 +148,26 @@ fn job(heaptide: &Path, words: &[String], tool: Tool) -> Result<f64> {
         Attached::Heaptide(recording) => recording.ended()?,
         Attached::Bpftrace(tool) => end(tool)?,
     }
+    if tool == Tool::Heaptrack {
+        has_written(&written)?;
+    }
     Ok(seconds)
+}
+
+/// Fails unless heaptrack has recorded something.
+fn has_written(file: &Path) -> Result<()> {
+    let length = fs::metadata(file).context("heaptrack wrote nothing")?.len();
+    ensure!(length > LEAST_WRITTEN, "heaptrack wrote {length} bytes only: it did not see the program");
+    Ok(())
 }
 
 /// Requests a second that redis answers, untraced, and what is left of them.
 fn redis(heaptide: &Path, folder: &Path) -> Result<Vec<Figure>> {
     let untraced = requests(heaptide, Tool::Nobody, folder)?;
-    let mut figures = vec![Figure::new(REDIS[0], untraced, "requests a second")];
-    for (name, tool) in REDIS[1..].iter().zip(TOOLS) {
-        figures.push(Figure::new(*name, requests(heaptide, tool, folder)? * 100.0 / untraced, "% kept"));
+    let mut figures = vec![Figure::new("redis, SET and GET", untraced, "requests a second")];
+    for (by, tool) in TOOLS {
+        let kept = requests(heaptide, tool, folder)? * 100.0 / untraced;
+        figures.push(Figure::new(format!("redis, {by}"), kept, "% kept"));
     }
     Ok(figures)
 }
@@ -119,6 +176,10 @@ fn requests(heaptide: &Path, tool: Tool, folder: &Path) -> Result<f64> {
     let port = load::free_port()?.to_string();
     let mut server = Command::new("/usr/bin/redis-server");
     server.args(["--bind", "127.0.0.1", "--save", "", "--port", &port, "--dir"]).arg(folder);
+    let written = folder.join("heaptrack");
+    if tool == Tool::Heaptrack {
+        server.env("LD_PRELOAD", PRELOADED).env(WRITES_TO, &written);
+    }
     let server = Program::start(&mut server)?;
     load::wait_for_port(port.parse()?)?;
     let attached = attach(heaptide, server.pid(), tool)?;
@@ -130,6 +191,9 @@ fn requests(heaptide: &Path, tool: Tool, folder: &Path) -> Result<f64> {
         Attached::Heaptide(recording) => drop(recording.stop()?),
         Attached::Bpftrace(tool) => end(tool)?,
     }
+    if tool == Tool::Heaptrack {
+        has_written(&written)?;
+    }
     // "SET","30000.00",…: the second is requests a second.
     let rates = clients.out.iter().filter_map(|line| line.split('"').nth(3)?.parse::<f64>().ok());
     let rates: Vec<f64> = rates.collect();
@@ -140,7 +204,7 @@ fn requests(heaptide: &Path, tool: Tool, folder: &Path) -> Result<f64> {
 
 fn attach(heaptide: &Path, pid: u32, tool: Tool) -> Result<Attached> {
     Ok(match tool {
-        Tool::Nobody => Attached::Nothing,
+        Tool::Nobody | Tool::Heaptrack => Attached::Nothing,
         Tool::Heaptide(options) => Attached::Heaptide(Recording::attach_with(heaptide, pid, options)?),
         Tool::Bpftrace => Attached::Bpftrace(bpftrace::attach(pid)?),
     })

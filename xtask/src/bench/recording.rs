@@ -107,6 +107,10 @@ impl Profile {
     }
 }
 
+/// How long a report may take, of as many stacks as a compiler has: it has names for all frames of all of them, and its JSON
+/// is more than a gigabyte.
+const LONGEST_REPORT: Duration = Duration::from_mins(3);
+
 impl Recording {
     /// Attaches to process `pid`; returns when all probes are in and events are recorded.
     pub(crate) fn attach(program: &Path, pid: u32) -> Result<Self> {
@@ -148,7 +152,7 @@ impl Recording {
 
     /// Waits until it has ended by itself, since its target has.
     pub(crate) fn ended(self) -> Result<()> {
-        let ended = self.heaptide.end()?;
+        let ended = self.heaptide.end_within(LONGEST_REPORT)?;
         ensure!(ended.status.success(), "heaptide did not end well: {ended:?}");
         Ok(())
     }
