@@ -68,7 +68,7 @@ fn attached(options: &[&str]) -> Result<(Vec<Touched>, Report, u32)> {
 fn pages_are_counted_where_they_are_touched() -> Result<()> {
     let (truth, report, pid) = attached(&[])?;
     let process = report.profile.process(pid, 0).context("the process is not reported")?;
-    same(process, &truth, true)?;
+    same(process, &truth, true).with_context(|| format!("not known: {:?}", report.profile.unknown))?;
     // 100 pages were only read.
     let zeroes = number(process, ["zero_faults", ""])?;
     ensure!((100..200).contains(&zeroes), "{zeroes} faults of the page of zeroes");
@@ -124,6 +124,46 @@ fn a_child_that_is_not_followed_counts_nowhere() -> Result<()> {
     ensure!(report.profile.processes.len() == 1, "{:?}", report.profile.processes);
     let copied = report.profile.processes[0].by_site(&["copied"]);
     ensure!(copied.keys().all(|(site, _)| site != "copied"), "{copied:?}");
+    Ok(())
+}
+
+#[test]
+fn a_program_without_an_allocator_is_recorded() -> Result<()> {
+    let mut bare = Program::start(&mut std::process::Command::new(build::workload("bare")?))?;
+    bare.hear(Stream::Out, "ready line", |line| line == "ready")?;
+    let recording = Recording::attach(&[bare.pid()], MODE)?;
+    let report = recording.stop()?;
+    let process = report.profile.process(bare.pid(), 0).context("the process is not reported")?;
+    let resident = number(process, ["end", "file"])?;
+    ensure!(resident > 0, "a program has at least its code in memory");
+    ensure!(report.ended.err.iter().any(|line| line.ends_with(": page faults alone")), "{:?}", report.ended);
+    Ok(())
+}
+
+#[test]
+fn new_threads_are_watched_and_older_ones_too() -> Result<()> {
+    // It begins with one thread, and makes more when it is told to go.
+    let (truth, report, pid) = attached(&["--stacks", "none"])?;
+    let process = report.profile.process(pid, 0).context("the process is not reported")?;
+    let of = |memory: &str| truth.iter().filter(|site| site.memory == memory).map(|site| site.bytes).sum::<u64>();
+    let stacks = process.sum("touched_stack").allocated.bytes;
+    ensure!(
+        stacks >= of("touched_stack"),
+        "{stacks} bytes of stacks, and a thread has touched {}",
+        of("touched_stack")
+    );
+    // One thread was there, in a loop, before heaptide came: the first one waits.
+    let mut faulting = Program::start(&mut std::process::Command::new(build::workload("bench_faults")?))?;
+    faulting.hear(Stream::Out, "ready line", |line| line.starts_with("ready"))?;
+    let recording = Recording::attach(&[faulting.pid()], MODE)?;
+    std::thread::sleep(Duration::from_millis(300));
+    let report = recording.stop()?;
+    let process = report.profile.process(faulting.pid(), 0).context("the process is not reported")?;
+    let found = process.by_site(&["touch"]);
+    let touched = found.get(&("touch".to_owned(), "touched_anonymous".to_owned())).copied().unwrap_or_default();
+    ensure!(touched.allocated.blocks > 1_000, "an older thread is not watched: {touched:?}");
+    // 256 pages, however often they were given back and touched again.
+    ensure!(touched.outstanding.blocks <= 256, "{touched:?}");
     Ok(())
 }
 

@@ -40,6 +40,9 @@ use crate::allocator::Found;
 /// round leaves fewer to be found.
 const ROUNDS: usize = 64;
 
+/// So many threads need no higher limit of open files: each needs two.
+const FEW_THREADS: usize = 100;
+
 /// What records the growth of memory.
 pub(super) struct Growth {
     program: OwnedFd,
@@ -53,12 +56,6 @@ pub(super) struct Growth {
 impl Growth {
     /// Loads the program.
     pub(super) fn load(code: &Code, bpf: &mut Ebpf, follow: bool) -> Result<Self, LoadError> {
-        // Two files a thread.
-        let raised =
-            getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-        if let Err(error) = raised {
-            log::info!("the limit of open files stays as it is: {error}");
-        }
         Ok(Self {
             program: code.load("page_fault", Purpose::PerfEvent)?,
             follow,
@@ -84,6 +81,9 @@ impl Growth {
         let mut events = Vec::new();
         for _ in 0..ROUNDS {
             let threads = threads(pid)?;
+            if threads.len() > FEW_THREADS {
+                raise_limit();
+            }
             let before = watched.len();
             for thread in threads {
                 if watched.insert(thread) {
@@ -161,6 +161,14 @@ impl Kernel {
 fn is_library(path: &str) -> bool {
     let name = Path::new(path).file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     name.ends_with(".so") || name.contains(".so.")
+}
+
+/// Lets heaptide open as many files as it may. A command that it starts has one thread, so this comes to no command.
+fn raise_limit() {
+    let limit = getrlimit(Resource::RLIMIT_NOFILE);
+    if let Err(error) = limit.and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard)) {
+        log::info!("the limit of open files stays as it is: {error}");
+    }
 }
 
 /// The threads of a process.

@@ -151,6 +151,12 @@ impl Ledger {
         self.grain.round(self.sums.outstanding.outstanding)
     }
 
+    /// What was touched and is still there, as far as is known.
+    #[must_use]
+    pub const fn resident(&self) -> Usage {
+        self.grain.round(self.sums.touched.resident.outstanding)
+    }
+
     /// What a block or range of an entry stands for, in units of the grain.
     #[must_use]
     pub fn weigh(&self, entry: u32, usage: Usage) -> Usage {

@@ -240,11 +240,12 @@ impl Shard {
         }
     }
 
-    /// Outstanding bytes of all processes that run.
+    /// Outstanding bytes of all processes that run; of growth, those that were touched and are still there.
     #[must_use]
     pub fn outstanding_bytes(&self) -> u64 {
         let open = self.open.values().map(|&index| &self.accounts[index]);
         open.map(|state| match state {
+            State::Open(account) if self.limits.growth => account.ledger.resident().bytes,
             State::Open(account) => account.ledger.outstanding().bytes,
             State::Closed(_) => 0,
         })

@@ -70,7 +70,8 @@ fn process(
         account.rename_stacks(|id| store.canonical(id));
     }
     account.stacks.sort_by_key(|stack| {
-        (Reverse(stack.shown.bytes), Reverse(stack.totals.allocated.bytes), stack.memory, stack.stack)
+        let is_beside = extent.is_growth && !stack.memory.is_own();
+        (is_beside, Reverse(stack.shown.bytes), Reverse(stack.totals.allocated.bytes), stack.memory, stack.stack)
     });
     account.stacks.truncate(extent.most);
     let addresses = |stack: &StackSummary| store.get(stack.stack).map_or(&[][..], |stack| stack.frames);

@@ -93,8 +93,10 @@ pub struct Status {
     pub elapsed: Duration,
     /// Records read.
     pub events: u64,
-    /// Outstanding bytes.
+    /// Outstanding bytes; of growth, those that were touched and are still there.
     pub outstanding: u64,
+    /// Whether only the growth of memory is recorded.
+    pub is_growth: bool,
     /// Events lost.
     pub lost: u64,
     /// How blocks are recorded, with a budget.
@@ -364,6 +366,7 @@ impl Session {
             elapsed: self.began.0.elapsed(),
             events: gauges().map(|gauge| gauge.events.load(Ordering::Relaxed)).sum(),
             outstanding: gauges().map(|gauge| gauge.outstanding.load(Ordering::Relaxed)).sum(),
+            is_growth: self.config.kernel.growth,
             lost: self.kernel.counters().map_or(0, |counters| counters.lost()),
             mode: self.keeper.as_ref().map(Keeper::mode),
         }

@@ -123,7 +123,9 @@ fn announce(attached: &Attached) {
     for (name, files) in &attached.missing {
         status::say(&format!("no function of {name} found in PID {pid}: it has nothing of it mapped from {files}"));
     }
-    status::say(&format!("attached to PID {pid}: {}", files.join(", ")));
+    // Where growth is recorded, a process need not have an allocator.
+    let files = if files.is_empty() { "page faults alone".to_owned() } else { files.join(", ") };
+    status::say(&format!("attached to PID {pid}: {files}"));
 }
 
 /// What is done to keep the budget.

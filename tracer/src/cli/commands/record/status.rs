@@ -32,10 +32,11 @@ impl StatusLine {
         let seconds = (status.elapsed.saturating_sub(self.last.elapsed)).as_secs_f64().max(1e-3);
         let rate = per_second(status.events.saturating_sub(self.last.events), seconds);
         self.bar.set_message(format!(
-            "{}, {} events/s, {} outstanding{}, {} lost (Ctrl-C ends the recording)",
+            "{}, {} events/s, {} {}{}, {} lost (Ctrl-C ends the recording)",
             HumanDuration(status.elapsed),
             HumanCount(rate),
             HumanBytes(status.outstanding),
+            if status.is_growth { "touched and still there" } else { "outstanding" },
             match status.mode {
                 None | Some(Mode::Full) => "",
                 Some(Mode::Sampled(_)) => " (sampled, to keep the budget)",
