@@ -67,6 +67,12 @@ pub struct Scratch {
 pub struct Touch {
     /// Of [`heaptide_common::record::touched`].
     pub memory: u64,
+    /// The mapping that was found last on this CPU: its address space, and where it begins and ends.
+    pub mm: u64,
+    pub start: u64,
+    pub end: u64,
+    /// Mapping calls that had been seen by then.
+    pub calls: u64,
     pub page: page::Walk,
 }
 
@@ -124,6 +130,10 @@ pub static FILES: HashMap<File, FileTable, MAX_FILES> = HashMap::new();
 /// Files that had none when an address of theirs was met, and were asked for.
 #[btf_map]
 pub static WANTED: HashMap<File, u32, MAX_WANTED> = HashMap::new();
+
+/// Mapping calls of traced processes: what was found mapped before may have changed since.
+#[btf_map]
+pub static MAPPING_CALLS: Array<u64, 1> = Array::new();
 
 /// What a page fault is about. One is enough: the kernel runs a perf event's program without being preempted.
 #[btf_map]

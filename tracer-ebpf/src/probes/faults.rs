@@ -21,7 +21,7 @@ use crate::{
     calls,
     count::count,
     emit::{MAPPING_SHARD, Task, now, send},
-    maps::{TOUCHED, Touch, running},
+    maps::{MAPPING_CALLS, TOUCHED, Touch, running},
     page, sampling,
     stack::Return,
     unwind::field,
@@ -71,8 +71,7 @@ fn faulted(ctx: &PerfEventContext) -> Option<()> {
     // SAFETY: the entry is this CPU's own while the program runs; the callback has the type that the helper expects, and
     // `place` outlives the call.
     let (bytes, read_only) = unsafe {
-        (*touch).memory = u64::from(touched::UNKNOWN);
-        bpf_find_vma(bpf_get_current_task_btf(), address, look as *mut c_void, (&raw mut place).cast(), 0);
+        find(&mut place);
         page::at(&raw mut (*touch).page, settings, mm, address)
     };
     let hit = interrupted(ctx, settings, task);
@@ -87,6 +86,34 @@ fn faulted(ctx: &PerfEventContext) -> Option<()> {
     };
     send(MAPPING_SHARD, record, Counter::LostFault);
     Some(())
+}
+
+/// Finds the mapping. With interrupts off, as they can be here, the kernel gives one answer to `bpf_find_vma` for a fault, and
+/// the walk of the stack needs it for code that is new to it: so what was found for the fault before is used again.
+///
+/// # Safety
+/// `place.touch` points to memory that no one else uses.
+#[inline(always)]
+unsafe fn find(place: &mut Place) {
+    let calls = MAPPING_CALLS.get_ptr_mut(0);
+    // SAFETY: the caller vouches for the pointer; the map gives another to memory that lives as long as the program; the
+    // callback has the type that the helper expects, and `place` outlives the call.
+    unsafe {
+        let calls = calls.map_or(0, |calls| calls.read_volatile());
+        let touch = place.touch;
+        let is_known = (*touch).mm == place.mm
+            && (*touch).calls == calls
+            && place.at >= (*touch).start
+            && place.at < (*touch).end
+            && place.mm != 0;
+        if is_known {
+            return;
+        }
+        (*touch).memory = u64::from(touched::UNKNOWN);
+        (*touch).mm = 0;
+        (*touch).calls = calls;
+        bpf_find_vma(bpf_get_current_task_btf(), place.at, look as *mut c_void, core::ptr::from_mut(place).cast(), 0);
+    }
 }
 
 /// Where the thread was in its own code.
@@ -121,6 +148,11 @@ unsafe extern "C" fn look(_task: *mut c_void, mapping: *mut c_void, place: *mut 
         let settings = (*place).settings;
         let flags: u64 = field(mapping.cast(), (*settings).vma_flags);
         let file: u64 = field(mapping.cast(), (*settings).vma_file);
+        let touch = (*place).touch;
+        (*touch).mm = (*place).mm;
+        (*touch).start = field(mapping.cast(), (*settings).vma_start);
+        // `vm_end` follows `vm_start`.
+        (*touch).end = field(mapping.cast(), (*settings).vma_start + 8);
         (*(*place).touch).memory = u64::from(if flags & VM_HUGETLB != 0 {
             touched::HUGE
         } else if file != 0 {

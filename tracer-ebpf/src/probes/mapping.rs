@@ -14,10 +14,11 @@ use heaptide_common::{
 };
 
 use crate::{
+    atomic,
     calls::{MappingCall, Returned, Thread},
     count::{count, count_hit},
     emit::{MAPPING_SHARD, Task, send},
-    maps::{ALLOCATORS, running},
+    maps::{ALLOCATORS, MAPPING_CALLS, running},
     stack::{self, Return},
     unwind,
 };
@@ -169,6 +170,12 @@ fn call(ctx: &ProbeContext, length: u64, bits: u64) -> Option<Task> {
         return None;
     }
     thread.forget_unseen(settings);
+    if settings.growth != 0
+        && let Some(calls) = MAPPING_CALLS.get_ptr_mut(0)
+    {
+        // SAFETY: the map gives an aligned pointer to a u64 that lives as long as the program.
+        unsafe { atomic::fetch_add(calls, 1) };
+    }
     // Calls of allocators that were in flight when those were no longer wanted have never returned.
     let beneath = u64::from(
         settings.running == EVERYTHING && (thread.heap.holds(registers.rsp) || thread.first_free.holds(registers.rsp)),
