@@ -93,6 +93,11 @@ const OUT_SHIFT: u32 = 12;
 const DEPTH_SHIFT: u32 = 16;
 const TALLY_SHIFT: u32 = 24;
 const TALLY_FIELD: u64 = 0xff;
+const BLOCK_SHIFT: u32 = 32;
+const SAVED_SHIFT: u32 = 36;
+const CONDITION_SHIFT: u32 = 44;
+const CONDITIONAL: u64 = 1 << 48;
+const FAILS_ELSE: u64 = 1 << 49;
 
 // From the upper end, so that the fields above can grow.
 const NAMED: u64 = 1 << 63;
@@ -109,6 +114,19 @@ const fn pack(register: Option<Register>) -> u64 {
         Some(register) => register.0 as u64,
         None => Register::RSP as u64,
     }
+}
+
+/// A site at which a call is about to return a block: what is there besides the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// The register with the block.
+    pub block: Register,
+    /// Where the caller's frame pointer was saved: bytes below the return address, whole words and at most
+    /// [`Cookie::DEEPEST`]; 0 when it is in its register.
+    pub saved: u32,
+    /// The number of the condition that must hold (as in instructions: 4 for equal), and whether the call fails where it
+    /// does not; `None` when the site counts always.
+    pub condition: Option<(u8, bool)>,
 }
 
 /// Where a probe finds the arguments: each a register's number, or the stack pointer's for an argument that is not there.
@@ -154,6 +172,60 @@ impl Cookie {
     #[must_use]
     pub const fn counted(self, index: u8) -> Self {
         Self(self.0 & !(TALLY_FIELD << TALLY_SHIFT) | (index as u64) << TALLY_SHIFT)
+    }
+
+    /// The cookie of the same probe where a call is about to return.
+    #[must_use]
+    pub const fn done(self, done: Done) -> Self {
+        let condition = match done.condition {
+            Some((number, fails_else)) => {
+                (number as u64 & FIELD) << CONDITION_SHIFT | CONDITIONAL | if fails_else { FAILS_ELSE } else { 0 }
+            }
+            None => 0,
+        };
+        let words = (done.saved as u64 / WORD) & DEPTH_FIELD;
+        Self(self.0 | (done.block.0 as u64) << BLOCK_SHIFT | words << SAVED_SHIFT | condition)
+    }
+
+    /// The register with the block that is about to be returned.
+    #[inline(always)]
+    #[must_use]
+    pub const fn block(self) -> u64 {
+        self.0 >> BLOCK_SHIFT & FIELD
+    }
+
+    /// Where the caller's frame pointer was saved, in bytes below the return address; 0 when it is in its register.
+    #[inline(always)]
+    #[must_use]
+    pub const fn saved(self) -> u64 {
+        (self.0 >> SAVED_SHIFT & DEPTH_FIELD) * WORD
+    }
+
+    /// Whether the site counts, with these flags of the processor: Intel's manual, volume 1, appendix B.
+    #[inline(always)]
+    #[must_use]
+    pub const fn counts(self, flags: u64) -> bool {
+        let (carry, parity, zero) = (flags & 1, flags >> 2 & 1, flags >> 6 & 1);
+        let (sign, overflow) = (flags >> 7 & 1, flags >> 11 & 1);
+        let number = self.0 >> CONDITION_SHIFT & FIELD;
+        let holds = match number >> 1 {
+            0 => overflow,
+            1 => carry,
+            2 => zero,
+            3 => carry | zero,
+            4 => sign,
+            5 => parity,
+            6 => sign ^ overflow,
+            _ => zero | (sign ^ overflow),
+        };
+        self.0 & CONDITIONAL == 0 || holds != number & 1
+    }
+
+    /// Whether the call fails where the site does not count.
+    #[inline(always)]
+    #[must_use]
+    pub const fn fails_else(self) -> bool {
+        self.0 & FAILS_ELSE != 0
     }
 
     /// The tally that counts the function's calls.
@@ -280,6 +352,54 @@ mod tests {
         assert_eq!((release.tally(), counted.tally()), (0, 200));
         assert_eq!((counted.old(), counted.depth()), (6, u64::from(Cookie::DEEPEST)));
         assert!(counted.is_named() && counted.is_release() && !counted.is_int());
+    }
+
+    #[test]
+    fn a_done_site_s_cookie_keeps_every_field_as_well() {
+        let register = |number| Register::new(number).unwrap();
+        let place = Cookie::new([Register::new(3), None, None, None], 40);
+        let done = Done { block: register(0), saved: 16, condition: Some((5, true)) };
+        let cookie = place.done(done).counted(200).at_stepped(true);
+        assert_eq!(
+            (cookie.size(), cookie.depth(), cookie.block(), cookie.saved(), cookie.tally()),
+            (3, 40, 0, 16, 200)
+        );
+        assert!(cookie.fails_else() && cookie.is_stepped() && !cookie.is_named() && !Cookie::named(cookie.old()));
+        let cookie = place.done(Done { block: register(15), saved: Cookie::DEEPEST, condition: None });
+        assert_eq!((cookie.block(), cookie.saved()), (15, u64::from(Cookie::DEEPEST)));
+        assert!(cookie.counts(0) && cookie.counts(u64::MAX) && !cookie.fails_else());
+    }
+
+    #[test]
+    fn a_condition_counts_as_the_processor_has_it() {
+        let place = Cookie::new([None; 4], 0);
+        let block = Register::new(0).unwrap();
+        let counts =
+            |number, flags| place.done(Done { block, saved: 0, condition: Some((number, false)) }).counts(flags);
+        let (carry, parity, zero, sign, overflow) = (1, 1 << 2, 1 << 6, 1 << 7, 1 << 11);
+        // Each condition with flags for which it holds.
+        let holding = [
+            (0, overflow),
+            (2, carry),
+            (4, zero),
+            (6, carry),
+            (6, zero),
+            (8, sign),
+            (10, parity),
+            (12, sign),
+            (12, overflow),
+            (14, zero),
+            (14, zero | sign | overflow),
+            (14, overflow),
+        ];
+        for (number, flags) in holding {
+            assert!(counts(number, flags) && !counts(number + 1, flags), "{number} with {flags:#x}");
+        }
+        for number in (0..16).step_by(2) {
+            // Interrupts and the reserved bit are always on.
+            assert!(!counts(number, 0x202) && counts(number + 1, 0x202), "{number} with nothing");
+        }
+        assert!(!counts(12, sign | overflow) && !counts(14, sign | overflow));
     }
 
     #[test]

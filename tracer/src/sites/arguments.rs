@@ -12,8 +12,11 @@ const AT_ENTRY: [Register; IN_REGISTERS] =
 /// General registers.
 const REGISTERS: usize = 16;
 
+/// Registers that a called function may change, by their numbers: `rax`, `rcx`, `rdx`, `rsi`, `rdi`, and `r8` to `r11`.
+pub(super) const CHANGED_BY_CALLS: [usize; 9] = [0, 1, 2, 6, 7, 8, 9, 10, 11];
+
 /// What is known of the registers at an instruction.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Arguments {
     /// Which argument each register holds, by its number in instructions.
     holds: [Option<u8>; REGISTERS],
@@ -74,12 +77,35 @@ impl Arguments {
         }
     }
 
+    /// What is known where a call goes on: what it called has returned, and the stack is as it was.
+    pub(super) fn step_over_call(&mut self) {
+        for register in CHANGED_BY_CALLS {
+            self.holds[register] = None;
+        }
+        self.tested = None;
+    }
+
+    /// Keeps what is known on another way here as well; says whether anything was lost.
+    pub(super) fn meet(&mut self, other: &Self) -> bool {
+        let before = self.clone();
+        for (held, &others) in self.holds.iter_mut().zip(&other.holds) {
+            *held = held.filter(|_| *held == others);
+        }
+        self.depth = self.depth.filter(|_| self.depth == other.depth);
+        self.tested = self.tested.filter(|_| self.tested == other.tested);
+        *self != before
+    }
+
     fn depth_after(&self, instruction: &Instruction, factory: &mut InstructionInfoFactory) -> Option<u32> {
         let depth = i64::from(self.depth?);
         let moved = match instruction.code() {
             Code::Sub_rm64_imm8 | Code::Sub_rm64_imm32 if instruction.op0_register() == Register::RSP => {
                 instruction.immediate(1).cast_signed()
             }
+            Code::Add_rm64_imm8 | Code::Add_rm64_imm32 if instruction.op0_register() == Register::RSP => {
+                instruction.immediate(1).cast_signed().checked_neg()?
+            }
+            Code::Leaveq | Code::Leavew => return None,
             // The increment of `enter` and of a `push` with a prefix is what the table says as well.
             _ if instruction.is_stack_instruction() => -i64::from(instruction.stack_pointer_increment()),
             _ => {
@@ -110,7 +136,7 @@ impl Arguments {
 }
 
 /// The registers of a copy: to and from.
-fn copy(instruction: &Instruction) -> Option<(usize, usize)> {
+pub(super) fn copy(instruction: &Instruction) -> Option<(usize, usize)> {
     let is_move = matches!(instruction.code(), Code::Mov_r64_rm64 | Code::Mov_rm64_r64)
         && instruction.op0_kind() == OpKind::Register
         && instruction.op1_kind() == OpKind::Register;
@@ -164,6 +190,10 @@ mod tests {
         assert_eq!(after(&[0x48, 0x83, 0xe4, 0xf0]).depth(), None);
         // sub %rax,%rsp
         assert_eq!(after(&[0x48, 0x29, 0xc4]).depth(), None);
+        // sub $0x28,%rsp; add $0x20,%rsp
+        assert_eq!(after(&[0x48, 0x83, 0xec, 0x28, 0x48, 0x83, 0xc4, 0x20]).depth(), Some(8));
+        // push %rbp; mov %rsp,%rbp; sub $0x20,%rsp; leave
+        assert_eq!(after(&[0x55, 0x48, 0x89, 0xe5, 0x48, 0x83, 0xec, 0x20, 0xc9]).depth(), None);
         // add $8,%rsp: above the entry
         assert_eq!(after(&[0x48, 0x83, 0xc4, 8]).depth(), None);
     }

@@ -67,7 +67,7 @@ impl Flow {
 }
 
 /// Where the program goes on after an instruction, as far as it says so.
-fn after(instruction: &Instruction) -> [Option<u64>; 2] {
+pub(super) fn after(instruction: &Instruction) -> [Option<u64>; 2] {
     let (next, goal) = (instruction.next_ip(), instruction.near_branch_target());
     match instruction.flow_control() {
         FlowControl::Next | FlowControl::Call | FlowControl::IndirectCall | FlowControl::Interrupt => {
@@ -81,7 +81,7 @@ fn after(instruction: &Instruction) -> [Option<u64>; 2] {
 
 /// A jump whose goal is computed, other than by one word at a fixed place: that leads to another function (a PLT's entry, a
 /// hook).
-fn is_computed(instruction: &Instruction) -> bool {
+pub(super) fn is_computed(instruction: &Instruction) -> bool {
     instruction.flow_control() == FlowControl::IndirectBranch
         && !(instruction.memory_base() == Register::RIP && instruction.memory_index() == Register::None)
 }

@@ -7,11 +7,14 @@
 //! that every call passes exactly once with its arguments still at hand. What cannot be proven falls back to the first
 //! instruction, and says why.
 //!
+//! For functions that take a size and return a block, [`mod@cover`] looks for sites that take the place of entry and return.
+//!
 //! A plan is a pure function of the code and of what the kernel's traps cost: [`plan`].
 
 mod arguments;
 mod class;
 mod code;
+mod cover;
 mod flow;
 mod functions;
 mod path;
@@ -20,6 +23,7 @@ mod prices;
 
 pub use class::Class;
 pub use code::{Code, FileCode};
+pub use cover::{Condition, Part, Purpose, Refusal};
 pub use functions::Site;
 pub use plan::{Fallback, Needs, Plan, plan};
 pub use prices::Prices;

@@ -199,7 +199,7 @@ pub(super) fn entry_register(argument: u8) -> Option<u8> {
     super::arguments::Arguments::at_entry().register_of(argument)
 }
 
-fn text(instruction: &Instruction) -> String {
+pub(super) fn text(instruction: &Instruction) -> String {
     let mut text = String::new();
     let mut formatter = GasFormatter::new();
     let options = formatter.options_mut();
