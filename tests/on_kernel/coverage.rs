@@ -60,8 +60,9 @@ fn each_call_of_each_process_is_counted() -> Result<()> {
         ensure!(busy.count == made && !busy.shared, "{options:?}: {busy:?}, not {made}");
         ensure!(idle.count == 0 && !idle.shared, "{options:?}: {idle:?} of a process that waits");
         let hits = report.profile.cost["hits"].context("no hits")?;
-        // In each of the rounds, 5 of 8 calls have a return that is probed as well.
-        let least = f64::from(u32::try_from(made / 8 * 13)?);
+        // In each of the rounds, 4 of 8 calls take two hits: three have a return that is probed as well, and a malloc fails
+        // deep in the allocator. Another malloc takes one or two.
+        let least = f64::from(u32::try_from(made / 8 * 12)?);
         ensure!(hits >= least, "{hits} hits in all, and {made} calls");
     }
     let recording = Recording::attach(&pids, &[])?;

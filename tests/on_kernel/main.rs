@@ -23,6 +23,7 @@ mod replaced;
 mod robust;
 mod sampling;
 mod sigkill;
+mod sites;
 mod stop;
 mod truth;
 mod unchanged;

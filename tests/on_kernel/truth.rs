@@ -43,6 +43,16 @@ fn every_allocation_function_is_counted_from_the_start() -> Result<()> {
 }
 
 #[test]
+fn each_way_through_malloc_is_counted() -> Result<()> {
+    attached("ways", &[])
+}
+
+#[test]
+fn each_way_through_malloc_is_counted_from_the_start() -> Result<()> {
+    from_start("ways", &[])
+}
+
+#[test]
 fn a_realloc_ends_the_old_block_only_when_it_succeeds() -> Result<()> {
     attached("realloc", &[])
 }

@@ -227,6 +227,39 @@ impl HeapCall {
     }
 }
 
+impl HeapCall {
+    /// Begins a call of a function with sites in place of entry and return, whose return address is at `sp`; `false` when it
+    /// is nested. One that was begun at the same place is begun again: it was left, or comes to a second site.
+    ///
+    /// No return will be seen of it, so one that was jumped to is not counted as such. Where a call fails no site need be:
+    /// it is over when its return address is not there any more, as one that an exception has left.
+    #[inline(always)]
+    pub fn begin_at_site(&mut self, sp: u64) -> bool {
+        if self.holds(sp) {
+            return false;
+        }
+        // SAFETY: the helper checks the address.
+        let returns_to = unsafe { bpf_probe_read_user(sp as *const u64) }.unwrap_or(1);
+        self.place = Place { sp, nested: 0, jumps: 0, returns_to };
+        true
+    }
+
+    /// Ends the call whose return address is at `sp`; `false` when none was begun there.
+    #[inline(always)]
+    pub fn end_at_site(&mut self, sp: u64) -> bool {
+        if self.place.sp != sp || self.place.returns_to == 0 {
+            return false;
+        }
+        // SAFETY: the helper checks the address.
+        let returns_to = unsafe { bpf_probe_read_user(sp as *const u64) };
+        let is_it = returns_to == Ok(self.place.returns_to);
+        if is_it {
+            self.place.sp = 0;
+        }
+        is_it
+    }
+}
+
 impl FirstFree {
     const NONE: Self = Self { sp: 0, returns_to: 0 };
 

@@ -156,24 +156,49 @@ fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<
     if address == 0 {
         return None;
     }
-    if call.size < settings.min_size || call.size > settings.max_size {
+    if is_recorded(settings, thread, call.size) {
+        given(settings, task, thread, registers, Given { address, size: call.size, sp, pc, bp: registers.rbp });
+    }
+    Some(())
+}
+
+/// A block that a call gives.
+pub(super) struct Given {
+    pub(super) address: u64,
+    pub(super) size: u64,
+    /// The stack pointer after the return.
+    pub(super) sp: u64,
+    /// Where the call returns to.
+    pub(super) pc: u64,
+    /// The frame pointer after the return.
+    pub(super) bp: u64,
+}
+
+/// Whether a block of this size that a call gives is recorded; counts it.
+#[inline(always)]
+pub(super) fn is_recorded(settings: &Settings, thread: &mut Thread, size: u64) -> bool {
+    if size < settings.min_size || size > settings.max_size {
         count(Counter::RefusedSize);
-        add(Counter::RefusedSizeBytes, call.size);
-        return None;
+        add(Counter::RefusedSizeBytes, size);
+        return false;
     }
-    if !sampling::chooses(thread, call.size, settings) {
-        return None;
-    }
+    sampling::chooses(thread, size, settings)
+}
+
+/// Records a block.
+#[inline(always)]
+pub(super) fn given(settings: &'static Settings, task: Task, thread: &Thread, registers: &pt_regs, given: Given) {
+    let Given { address, size, sp, pc, bp } = given;
     let shard = shard_of(address, settings.shards);
     // Copied now: while the thread is still needed, the verifier follows the walk for each map that it can be in.
     // SAFETY: the fields are initialised and aligned.
     let (family, interval) = unsafe {
         ((&raw const thread.sample.family).read_volatile(), (&raw const thread.sample.interval).read_volatile())
     };
-    let returned = Return { sp, pc, ..Return::new(settings, task, registers, thread) };
+    let returned = Return { sp, pc, bp, ..Return::new(settings, task, registers, thread) };
     let stack = returned.stack(shard);
     let kind = if settings.samples == 0 { Kind::Allocation } else { Kind::Sampled };
-    let allocation = Allocation { head: returned.head(kind, 0), address, size: call.size, stack };
+    let allocation = Allocation { head: returned.head(kind, 0), address, size, stack };
     if settings.samples == 0 {
         send(shard, allocation, Counter::LostAllocation);
     } else {
@@ -181,7 +206,6 @@ fn heap_returned(registers: &pt_regs, sp: u64, pc: u64, throws: bool) -> Option<
         let (interval, pulse) = (interval as u32, settings.pulse);
         send(shard, Sampled { allocation, interval, pulse }, Counter::LostAllocation);
     }
-    Some(())
 }
 
 #[inline(always)]
@@ -314,13 +338,13 @@ const fn product(size: u64, count: u64) -> u64 {
 }
 
 /// The registers of a call, where its arguments are.
-struct Arguments<'a>(&'a pt_regs);
+pub(super) struct Arguments<'a>(pub(super) &'a pt_regs);
 
 impl Arguments<'_> {
     /// The register with a number of x86-64's instructions. Each is read by an instruction of its own: the verifier refuses
     /// an offset into the registers that is computed, and the compiler would make one of them.
     #[inline(always)]
-    fn get(&self, number: u64) -> u64 {
+    pub(super) fn get(&self, number: u64) -> u64 {
         macro_rules! read {
             ($register:ident) => {{
                 let value: u64;

@@ -5,3 +5,4 @@ mod heap;
 mod libraries;
 mod mapping;
 mod process;
+mod sites;

@@ -3,12 +3,12 @@
 use std::{os::fd::OwnedFd, thread::JoinHandle};
 
 use aya::programs::uprobe::UProbeLink;
-use heaptide_common::{Named, settings::running};
+use heaptide_common::{Named, StackMethod, settings::running, signature::Cookie};
 
 use super::{AttachError, Kernel, LoadError, Means, Tally, single};
 use crate::{
     allocator::{Found, FoundFunction, Role},
-    sites::Site,
+    sites::{Part, Purpose, Site},
 };
 
 /// Whose calls the probes see.
@@ -60,6 +60,8 @@ pub(super) struct Probe<'a> {
     site: &'a Site,
     /// Where, when that is not its site: in bytes from the begin of the file.
     at: Option<u64>,
+    /// What its program is told, when that is not what its site says.
+    told: Option<Cookie>,
     /// The place of its tally.
     tally: u8,
 }
@@ -75,7 +77,11 @@ impl Probe<'_> {
 
     /// What its program is told.
     pub(super) const fn cookie(self) -> u64 {
-        self.site.cookie.counted(self.tally).0
+        let cookie = match self.told {
+            Some(cookie) => cookie,
+            None => self.site.cookie,
+        };
+        cookie.counted(self.tally).0
     }
 }
 
@@ -107,7 +113,7 @@ impl Kernel {
             asked.entry(owner(scope)).or_default().push(new);
         }
         let mut probes = Probes { functions: sites.iter().flatten().count(), probes: 0, tally };
-        for (program, wanted) in by_program(found, sites, place.unwrap_or(0)) {
+        for (program, wanted) in by_program(found, sites, place.unwrap_or(0), self.takes_covers()) {
             let is_wanted = with_blocks && self.settings.running != running::WITHOUT_BLOCKS;
             if is_of_blocks(program) && !is_wanted {
                 continue;
@@ -116,6 +122,12 @@ impl Kernel {
             self.put_in(found, program, wanted, scope)?;
         }
         Ok(probes)
+    }
+
+    /// Whether sites may take the place of entry and return. The kernel's own way along frame pointers can only begin at a
+    /// function's end.
+    const fn takes_covers(&self) -> bool {
+        self.settings.stacks != StackMethod::FramePointers as u32
     }
 
     fn put_in(
@@ -207,7 +219,7 @@ impl Kernel {
     }
 
     fn put_in_again(&mut self, asked: &Asked) -> Result<(), AttachError> {
-        let programs = by_program(&asked.found, &asked.sites, asked.tally);
+        let programs = by_program(&asked.found, &asked.sites, asked.tally, self.takes_covers());
         let mut of_blocks = programs.into_iter().filter(|(program, _)| is_of_blocks(program));
         of_blocks.try_for_each(|(program, wanted)| self.put_in(&asked.found, program, wanted, asked.scope))
     }
@@ -240,7 +252,13 @@ pub(super) fn drop_elsewhere<T: Send + 'static>(value: T) -> Option<JoinHandle<(
 
 /// The programs with the probes of each. A return's program comes before its call's: a call whose return will not be seen
 /// must not be followed. Those that the target hits most often come first, since in this order they go out again.
-fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> Vec<(&'static str, Vec<Probe<'a>>)> {
+/// With `covers`, allocation functions are probed at the sites that take the place of entry and return.
+fn by_program<'a>(
+    found: &'a Found,
+    sites: &'a [Option<Site>],
+    tally: u8,
+    covers: bool,
+) -> Vec<(&'static str, Vec<Probe<'a>>)> {
     let mut programs: Vec<(&'static str, Vec<Probe<'a>>)> = Vec::new();
     let mut add = |program: &'static str, probe: Probe<'a>| match programs.iter_mut().find(|(name, _)| *name == program)
     {
@@ -250,6 +268,15 @@ fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> Vec
         None => programs.push((program, vec![probe])),
     };
     for probe in in_order(found, sites, tally) {
+        if let Some(parts) = probe.site.cover().filter(|_| covers) {
+            for (part, told) in parts {
+                let at = Some(probe.function.file_offset + part.at);
+                for &program in programs_at(part) {
+                    add(program, Probe { at, told: Some(*told), ..probe });
+                }
+            }
+            continue;
+        }
         let throwing = found.throwing.iter().find(|(begin, _)| *begin == probe.function.file_offset);
         if let Some((_, returns)) = throwing {
             for &at in returns {
@@ -268,7 +295,8 @@ fn by_program<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> Vec
 /// Releases first, then as they are listed, `malloc` first.
 fn in_order<'a>(found: &'a Found, sites: &'a [Option<Site>], tally: u8) -> impl Iterator<Item = Probe<'a>> {
     let probes = found.functions.iter().zip(sites);
-    let probes = probes.filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None, tally }));
+    let probes = probes
+        .filter_map(|(function, site)| Some(Probe { function, site: site.as_ref()?, at: None, told: None, tally }));
     let (releases, others): (Vec<_>, Vec<_>) = probes.partition(|probe| probe.function.role == Role::Release);
     releases.into_iter().chain(others)
 }
@@ -282,6 +310,15 @@ const fn owner(scope: Scope) -> u32 {
     match scope {
         Scope::Process(pid) => pid,
         Scope::Everyone => EVERYONE,
+    }
+}
+
+/// The programs at a site of those that take the place of entry and return.
+const fn programs_at(part: &Part) -> &'static [&'static str] {
+    match part.purpose {
+        Purpose::Begin => &["heap_begin"],
+        Purpose::Done => &["heap_done"],
+        Purpose::Handover => &["heap_return", "heap_call"],
     }
 }
 
@@ -309,7 +346,7 @@ mod tests {
         let found = crate::allocator::discover(std::process::id()).unwrap();
         let found = found.iter().find(|found| found.display.ends_with("/libc.so.6")).unwrap();
         let sites: Vec<_> = found.functions.iter().map(|function| Some(at_entry(function))).collect();
-        let programs = by_program(found, &sites, 7);
+        let programs = by_program(found, &sites, 7, true);
         let place = |name| programs.iter().position(|(program, _)| *program == name).unwrap();
         for (returns, call) in [("heap_return", "heap_call"), ("mmap_return", "mmap_call")] {
             assert!(place(returns) < place(call), "{returns} comes before {call}");
@@ -319,7 +356,7 @@ mod tests {
         assert_eq!(programs.iter().map(|(_, sites)| sites.len()).sum::<usize>(), by_role);
         let most =
             sites.iter().cloned().enumerate().map(|(index, site)| site.filter(|_| index > 0)).collect::<Vec<_>>();
-        let fewer: usize = by_program(found, &most, 7).iter().map(|(_, probes)| probes.len()).sum();
+        let fewer: usize = by_program(found, &most, 7, true).iter().map(|(_, probes)| probes.len()).sum();
         assert_eq!(
             fewer,
             by_role - programs_of(found.functions[0].role).len(),

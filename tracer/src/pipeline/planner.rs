@@ -60,7 +60,7 @@ impl Planner {
             return found.functions.iter().map(at_begin).collect();
         };
         let code = FileCode::new(&file);
-        found.functions.iter().map(|function| Some(self.site(&code, &metadata, function))).collect()
+        found.functions.iter().map(|function| Some(self.site(&code, &metadata, found, function))).collect()
     }
 
     /// The same for process `pid`, without those of functions that it has changed in its memory.
@@ -82,13 +82,18 @@ impl Planner {
         sites
     }
 
-    fn site(&mut self, code: &FileCode<'_>, metadata: &Metadata, function: &FoundFunction) -> Site {
+    fn site(&mut self, code: &FileCode<'_>, metadata: &Metadata, found: &Found, function: &FoundFunction) -> Site {
         if self.known.len() >= MOST {
             self.known.clear();
         }
         let file = (metadata.dev(), metadata.ino(), metadata.mtime(), metadata.mtime_nsec());
         let key = (file.0, file.1, file.2, file.3, function.file_offset, function.role);
-        self.known.entry(key).or_insert_with(|| Site::choose(code, function, &self.prices)).clone()
+        let choose = || {
+            let site = Site::choose(code, function, &self.prices);
+            let throws = found.throwing.iter().any(|&(begin, _)| begin == function.file_offset);
+            if throws { site.throwing() } else { site }
+        };
+        self.known.entry(key).or_insert_with(choose).clone()
     }
 }
 
@@ -98,7 +103,7 @@ fn open(found: &Found) -> std::io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Whether a process runs other code than the file has, from the function's begin to behind its probe.
+/// Whether a process runs other code than the file has, from the function's begin to behind its last probe.
 fn is_changed(
     pid: u32,
     mappings: &Mappings,
@@ -107,7 +112,7 @@ fn is_changed(
     function: &FoundFunction,
     site: &Site,
 ) -> bool {
-    let length = (site.plan.at + site.plan.length) as usize;
+    let length = site.length() as usize;
     let mut bytes = vec![0; length.min(COMPARED)];
     let count = code.read(function.file_offset, &mut bytes);
     let device = (major(metadata.dev()) as u32, minor(metadata.dev()) as u32);

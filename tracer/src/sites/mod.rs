@@ -7,7 +7,7 @@
 //! that every call passes exactly once with its arguments still at hand. What cannot be proven falls back to the first
 //! instruction, and says why.
 //!
-//! For functions that take a size and return a block, [`mod@cover`] looks for sites that take the place of entry and return.
+//! For functions that take a size and return a block, `cover` looks for sites that take the place of entry and return.
 //!
 //! A plan is a pure function of the code and of what the kernel's traps cost: [`plan`].
 

@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 const SLOWNESS: u32 = 8;
 
 /// The workloads of the tests about truth, about sampling, about coverage, about named allocators, and about growth.
-const WORKLOADS: [&str; 18] = [
+const WORKLOADS: [&str; 19] = [
     "before_main",
     "calls",
     "failing",
@@ -34,6 +34,7 @@ const WORKLOADS: [&str; 18] = [
     "reuse",
     "threads",
     "vectors",
+    "ways",
     "fork",
     "generations",
     "growth",

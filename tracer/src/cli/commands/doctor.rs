@@ -8,7 +8,7 @@ use crate::kernel::features::{Answer, Feature, Features, Need};
 use crate::kernel::prices;
 use crate::pipeline::Planner;
 use crate::process::target::{Target, printable};
-use crate::sites::{Prices, Site};
+use crate::sites::{Class, Part, Prices, Purpose, Site};
 
 /// Examines the machine, and the process `pid`; the exit code says whether recording is possible.
 pub(super) fn run(pid: Option<u32>, named: &NamedAllocators) -> anyhow::Result<ExitCode> {
@@ -85,7 +85,7 @@ fn process_text(name: &str, pid: u32, planned: &[(&Found, Vec<Option<Site>>)], p
     for (allocator, sites) in planned {
         lines.push(format!("{} ({})", allocator.display, allocator.name()));
         let functions = allocator.functions.iter().zip(sites);
-        let cells: Vec<_> = functions.map(|(function, site)| cells(function, site.as_ref(), prices)).collect();
+        let cells: Vec<_> = functions.flat_map(|(function, site)| cells(function, site.as_ref(), prices)).collect();
         let rows: Vec<_> = cells.iter().map(|cells| cells.each_ref().map(String::as_str)).collect();
         lines.extend(table::aligned(&rows));
     }
@@ -100,29 +100,64 @@ fn process_text(name: &str, pid: u32, planned: &[(&Found, Vec<Option<Site>>)], p
 /// Most names of one function that are shown: an allocator's `free` has ten.
 const SHOWN_NAMES: usize = 3;
 
-/// A function's line: its names, the place of its probe, the instruction there, what the kernel does with it, and the
-/// price of a call.
-fn cells(function: &FoundFunction, site: Option<&Site>, prices: &Prices) -> [String; 6] {
+/// A function's lines, one for each of its probes: its names, the place, the instruction there, what the kernel does with it,
+/// and the price: of a call's entry and return together, or of a hit where there are sites that take their place.
+fn cells(function: &FoundFunction, site: Option<&Site>, prices: &Prices) -> Vec<[String; 6]> {
     let names = function.names().take(SHOWN_NAMES).map(printable).collect::<Vec<_>>().join(", ");
     let names = match (function.aliases.len() + 1).checked_sub(SHOWN_NAMES) {
         Some(more @ 1..) => format!("{names} and {more} more"),
         _ => names,
     };
-    let Some(Site { plan, .. }) = site else {
+    let Some(site) = site else {
         let place = format!("0x{:x}", function.file_offset);
-        return [names, place, "(changed in memory)".to_owned(), "not traced".to_owned(), String::new(), String::new()];
+        return vec![[
+            names,
+            place,
+            "(changed in memory)".to_owned(),
+            "not traced".to_owned(),
+            String::new(),
+            String::new(),
+        ]];
     };
-    let at = if plan.at == 0 { String::new() } else { format!("+0x{:x}", plan.at) };
-    let place = format!("0x{:x}{at}", function.file_offset);
-    let method = if prices.is_emulated(plan.class) { "emulated" } else { "stepped" };
+    let line = |names: String, at: u64, instruction: &str, class: Class, returns: f64, remark: String| {
+        let at = if at == 0 { String::new() } else { format!("+0x{at:x}") };
+        let place = format!("0x{:x}{at}", function.file_offset);
+        let method = if prices.is_emulated(class) { "emulated" } else { "stepped" };
+        let price = format!("{:.0} ns", prices.of(class) + returns);
+        [names, place, instruction.to_owned(), method.to_owned(), price, remark]
+    };
+    if let Some(parts) = site.cover() {
+        // The function is named by the site that most calls pass.
+        let mut parts: Vec<_> = parts.iter().map(|(part, _)| part).collect();
+        parts.sort_by_key(|part| !part.is_alone);
+        let names = std::iter::once(names).chain(std::iter::repeat(String::new()));
+        let lines = parts.into_iter().zip(names);
+        return lines
+            .map(|(part, names)| {
+                let returns = if part.purpose == Purpose::Handover { prices.returns } else { 0.0 };
+                line(names, part.at, &part.instruction, part.class, returns, remark(part).to_owned())
+            })
+            .collect();
+    }
+    let plan = &site.plan;
     let returns = if function.role.is_returning() { prices.returns } else { 0.0 };
-    let price = format!("{:.0} ns", prices.of(plan.class) + returns);
-    let remark = match plan.fallback {
-        Some(fallback) => fallback.to_string(),
-        None if plan.skips_null => "not for NULL".to_owned(),
-        None => String::new(),
+    let remark = match (plan.fallback, &site.cover) {
+        (Some(fallback), _) => fallback.to_string(),
+        (None, Some(Err(refusal))) => format!("and the return: {refusal}"),
+        _ if plan.skips_null => "not for NULL".to_owned(),
+        _ => String::new(),
     };
-    [names, place, plan.instruction.clone(), method.to_owned(), price, remark]
+    vec![line(names, plan.at, &plan.instruction, plan.class, returns, remark)]
+}
+
+/// What a site that takes the place of entry and return is for.
+const fn remark(part: &Part) -> &'static str {
+    match part.purpose {
+        Purpose::Begin => "first of two: it calls others",
+        Purpose::Done if part.is_alone => "the only one: size and block",
+        Purpose::Done => "second of two: the block",
+        Purpose::Handover => "and the return: it goes on in another function",
+    }
 }
 
 #[cfg(test)]
