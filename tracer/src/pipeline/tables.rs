@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::FileExt as _,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc,
     },
     thread::JoinHandle,
@@ -41,6 +41,10 @@ pub struct TableCounts {
     pub refused: u64,
 }
 
+/// Most stacks that wait for their ends. Each has a copy of its thread's stack, up to 32 KiB; beyond, a stack stays as it
+/// is, and is marked and counted as one that lacks its end.
+const MOST_WAITING: usize = 4096;
+
 enum Request {
     File(File, Arc<MappedFile>),
     /// Stacks of a process with these mappings.
@@ -56,7 +60,16 @@ pub struct TableMaker {
     requests: Option<mpsc::Sender<Request>>,
     finished: mpsc::Receiver<Finished>,
     is_tight: Arc<AtomicBool>,
+    waiting: Arc<Waiting>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// Stacks that wait for their ends.
+#[derive(Default)]
+struct Waiting {
+    stacks: AtomicUsize,
+    /// Nobody will ask for what becomes of them any more.
+    is_over: AtomicBool,
 }
 
 impl TableMaker {
@@ -66,9 +79,11 @@ impl TableMaker {
         let (results, finished) = mpsc::channel();
         let is_tight = Arc::new(AtomicBool::new(false));
         let store = TableStore { tables, counts: TableCounts::default(), is_tight: Arc::clone(&is_tight) };
-        let serve = move || serve(store, are_needed, &asked, &results);
+        let waiting = Arc::new(Waiting::default());
+        let theirs = Arc::clone(&waiting);
+        let serve = move || serve(store, are_needed, &asked, &results, &theirs);
         let thread = std::thread::Builder::new().name("tables".to_owned()).spawn(serve)?;
-        Ok(Self { requests: Some(requests), finished, is_tight, thread: Some(thread) })
+        Ok(Self { requests: Some(requests), finished, is_tight, waiting, thread: Some(thread) })
     }
 
     /// Asks for the tables of all that a process has mapped to run.
@@ -83,8 +98,12 @@ impl TableMaker {
         self.send(Request::File(file, mapped));
     }
 
-    /// Asks for the ends of stacks of a process with these mappings.
+    /// Asks for the ends of stacks of a process with these mappings, unless too many wait for theirs.
     pub fn finish(&self, remains: Vec<Remains>, mappings: Arc<Mappings>) {
+        if self.waiting.stacks.load(Ordering::Relaxed) >= MOST_WAITING {
+            return;
+        }
+        self.waiting.stacks.fetch_add(remains.len(), Ordering::Relaxed);
         self.send(Request::Finish(remains, mappings));
     }
 
@@ -120,6 +139,7 @@ impl TableMaker {
 
 impl Drop for TableMaker {
     fn drop(&mut self) {
+        self.waiting.is_over.store(true, Ordering::Relaxed);
         drop(self.requests.take());
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -127,7 +147,13 @@ impl Drop for TableMaker {
     }
 }
 
-fn serve(mut store: TableStore, are_needed: bool, asked: &mpsc::Receiver<Request>, results: &mpsc::Sender<Finished>) {
+fn serve(
+    mut store: TableStore,
+    are_needed: bool,
+    asked: &mpsc::Receiver<Request>,
+    results: &mpsc::Sender<Finished>,
+    waiting: &Waiting,
+) {
     if are_needed {
         store.add_vdso();
     }
@@ -136,6 +162,10 @@ fn serve(mut store: TableStore, are_needed: bool, asked: &mpsc::Receiver<Request
             Request::File(..) if !are_needed => {}
             Request::File(file, mapped) => store.add(file, &mapped),
             Request::Finish(remains, mappings) => {
+                waiting.stacks.fetch_sub(remains.len(), Ordering::Relaxed);
+                if waiting.is_over.load(Ordering::Relaxed) {
+                    continue;
+                }
                 for remains in remains {
                     // Whoever asked may have gone.
                     let _ = results.send(finish(&remains, &mappings, &mut store));

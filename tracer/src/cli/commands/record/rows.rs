@@ -28,7 +28,8 @@ pub(super) fn for_recording(recording: &Recording) -> u32 {
         Targets::Pids(pids) => {
             let mappings: Vec<Mappings> = pids.iter().filter_map(|&pid| Mappings::read(pid).ok()).collect();
             let rows = (code_bytes(&mappings) / CODE + LATER).min(MOST);
-            u32::try_from(rows).unwrap_or(UNKNOWN)
+            // A target may be a shell that is about to become something larger.
+            u32::try_from(rows).unwrap_or(UNKNOWN).max(UNKNOWN)
         }
     }
 }
