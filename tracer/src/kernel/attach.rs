@@ -8,6 +8,7 @@ use heaptide_common::{Named, StackMethod, settings::running, signature::Cookie};
 use super::{AttachError, Kernel, LoadError, Means, Tally, single};
 use crate::{
     allocator::{Found, FoundFunction, Role},
+    process::printable,
     sites::{Part, Purpose, Site},
 };
 
@@ -186,16 +187,22 @@ impl Kernel {
         Ok(())
     }
 
-    /// Puts the probes of blocks in again that [`Kernel::stop_blocks`] took out.
-    pub fn attach_blocks(&mut self) -> Result<(), AttachError> {
-        let asked = self.asked_blocks.take().unwrap_or_default();
-        let attached = asked.values().flatten().try_for_each(|asked| match self.put_in_again(asked) {
-            // Its end has not been told yet.
-            Err(error) if error.is_process_gone() => Ok(()),
-            other => other,
-        });
+    /// Puts the probes of blocks in again that [`Kernel::stop_blocks`] took out. What cannot be put in is told once, and not
+    /// tried again: one process's library must not end the recording of all.
+    pub fn attach_blocks(&mut self) {
+        let mut asked = self.asked_blocks.take().unwrap_or_default();
+        for asked in asked.values_mut() {
+            asked.retain(|asked| match self.put_in_again(asked) {
+                Ok(()) => true,
+                // Its end has not been told yet.
+                Err(error) if error.is_process_gone() => false,
+                Err(error) => {
+                    log::warn!("{} is not traced any more: {error}", printable(&asked.found.display));
+                    false
+                }
+            });
+        }
         self.asked_blocks = Some(asked);
-        attached
     }
 
     /// Blocks are recorded again, in a pulse that stands for `pulse` times its length: from one instant on, when all probes

@@ -88,7 +88,7 @@ impl Session {
             Mode::Full => self.kernel.set_interval(0)?,
             Mode::Sampled(interval) => self.kernel.set_interval(interval)?,
             Mode::Pulse(pulse) => {
-                self.kernel.attach_blocks()?;
+                self.kernel.attach_blocks();
                 self.kernel.begin_pulse(pulse.weight)?;
             }
             Mode::Pause(_) | Mode::Stopped => self.kernel.stop_blocks()?,
