@@ -23,4 +23,5 @@ pub mod ring;
 pub mod sites;
 pub mod stacks;
 pub mod symbols;
+pub mod timeline;
 pub mod unwind;
