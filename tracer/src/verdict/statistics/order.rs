@@ -1,0 +1,55 @@
+//! Order statistics.
+
+/// The value below which a share of the values lies, linear between neighbours (type 7 of Hyndman and Fan, 1996, as R and
+/// numpy have it). 0 of none.
+#[must_use]
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    of_sorted(&sorted, share)
+}
+
+/// The same of values in ascending order.
+#[expect(clippy::cast_sign_loss, reason = "the share is clamped")]
+pub(super) fn of_sorted(sorted: &[f64], share: f64) -> f64 {
+    let at = super::number(sorted.len().saturating_sub(1)) * share.clamp(0.0, 1.0);
+    let below = sorted.get(at.floor() as usize).copied().unwrap_or(0.0);
+    let above = sorted.get(at.ceil() as usize).copied().unwrap_or(below);
+    below + (above - below) * at.fract()
+}
+
+/// The middle value.
+#[must_use]
+pub fn median(values: &[f64]) -> f64 {
+    quantile(values, 0.5)
+}
+
+/// The standard deviation as the median absolute deviation tells it (Hampel 1974), for values that are normal but for some.
+#[must_use]
+pub fn spread(values: &[f64]) -> f64 {
+    const NORMAL: f64 = 1.482_602_218_505_602;
+    let middle = median(values);
+    let distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    NORMAL * median(&distances)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        let values = [3.0, 1.0, 2.0, 10.0];
+        // numpy.quantile([3, 1, 2, 10], [0, .25, .5, .9, 1])
+        for (share, value) in [(0.0, 1.0), (0.25, 1.75), (0.5, 2.5), (0.9, 7.9), (1.0, 10.0)] {
+            assert!((quantile(&values, share) - value).abs() < 1e-12);
+        }
+        assert!(quantile(&[], 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_wild_value_does_not_change_the_spread() {
+        // scipy.stats.median_abs_deviation([1, 2, 3, 4, 1000], scale="normal")
+        assert!((spread(&[1.0, 2.0, 3.0, 4.0, 1000.0]) - 1.482_602_218_505_602).abs() < 1e-12);
+    }
+}
