@@ -8,6 +8,7 @@ mod trust;
 mod wholeness;
 mod words;
 
+pub mod explain;
 pub mod folded;
 pub mod interim;
 pub mod json;

@@ -65,12 +65,12 @@ impl Timeline {
 
     /// Adds a sample. A metric that could not be read has a gap there.
     pub fn push(&mut self, tick: Tick, sample: &Sample) {
-        for (series, value) in self.series.iter_mut().zip(sample.values) {
+        for (series, value) in self.series.iter_mut().zip(&sample.values) {
             if tick.gap.is_some() {
                 series.mark_gap();
             }
             match value {
-                Some(value) => series.push(tick.at, value),
+                Some(value) => series.push(tick.at, *value),
                 None => series.mark_gap(),
             }
         }

@@ -103,3 +103,19 @@ fn a_timeline_with_a_suspended_machine_keeps_its_rate() {
     assert!((verdict.growth.unwrap().bytes_per_second - 100_000.0).abs() < 500.0, "{verdict:?}");
     assert!(verdict.reasons.contains(&Reason::Gaps { count: 1 }) && verdict.seconds_to_limit.is_some(), "{verdict:?}");
 }
+
+#[test]
+fn in_json_the_verdict_is_a_word_with_what_belongs_to_it() {
+    let kind = Kind::NotTheHeap { what: Elsewhere::MappedFiles };
+    let reasons = vec![Reason::JustRose, Reason::Gaps { count: 2 }];
+    let verdict = Verdict { kind, confidence: 0.5, growth: None, seconds_to_limit: Some(60.0), reasons };
+    let json = serde_json::json!({
+        "verdict": "not_the_heap",
+        "what": "mapped_files",
+        "confidence": 0.5,
+        "growth": null,
+        "seconds_to_limit": 60.0,
+        "reasons": ["just_rose", { "gaps": { "count": 2 } }],
+    });
+    assert_eq!(serde_json::to_value(&verdict).unwrap(), json);
+}

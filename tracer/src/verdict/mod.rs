@@ -18,6 +18,8 @@ mod phases;
 mod retention;
 mod shape;
 mod steps;
+mod suppressions;
+mod suspects;
 
 pub mod statistics;
 
@@ -26,10 +28,12 @@ use serde::Serialize;
 pub use evidence::{Ages, Evidence, ResidentSet};
 pub use judge::judge;
 pub use shape::{Shape, shape};
+pub use suppressions::{Problem, Suppression, Suppressions, SuppressionsError};
+pub use suspects::{Ranking, Suspect, suspects};
 
 /// What it is.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case", tag = "kind")]
+#[serde(rename_all = "snake_case", tag = "verdict")]
 pub enum Kind {
     /// It grows and nothing shows that it would ever stop: a leak suspect.
     Growing,
