@@ -162,6 +162,9 @@ impl StackSeries {
     }
 }
 
+/// The last tick: 68 years of seconds. Time stands still there, so that no sum of ticks is too large.
+const LAST: u32 = u32::MAX / 2;
+
 /// The series of all stacks of a process, by the index of their totals.
 #[derive(Clone, Debug)]
 pub struct StacksTimeline {
@@ -184,7 +187,7 @@ impl StacksTimeline {
 
     /// A sample is taken at a time on the axis of [`super::Clock`]: its changes follow.
     pub fn begin(&mut self, at: u64) {
-        self.now = self.now.max(u32::try_from(at / self.tick).unwrap_or(u32::MAX));
+        self.now = self.now.max(u32::try_from(at / self.tick).unwrap_or(u32::MAX).min(LAST));
     }
 
     /// What a stack holds has changed. One beyond the limit is refused and counted.

@@ -47,6 +47,17 @@ fn a_value_stands_still_between_changes() {
 }
 
 #[test]
+fn the_end_of_time_is_no_trouble() {
+    let mut timeline = timeline();
+    sample(&mut timeline, 0, 0, 1);
+    for at in [u64::MAX / 2, u64::MAX] {
+        timeline.begin(at);
+        timeline.change(0, at);
+        assert!(timeline.curve(0).points.len() <= 64 && timeline.series()[0].rise(timeline.now()) <= 0.0);
+    }
+}
+
+#[test]
 fn only_what_rises_rises() {
     let rise = |value: fn(u32) -> u64| {
         let mut timeline = timeline();

@@ -1,5 +1,7 @@
 //! What facts beside a curve do to its verdict.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::timeline::{Clock, Metric, Reading, Sample, Timeline};
 use crate::verdict::{Ages, ResidentSet};
@@ -118,4 +120,36 @@ fn in_json_the_verdict_is_a_word_with_what_belongs_to_it() {
         "reasons": ["just_rose", { "gaps": { "count": 2 } }],
     });
     assert_eq!(serde_json::to_value(&verdict).unwrap(), json);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Whatever was sampled has a verdict, and its numbers are some.
+    #[test]
+    fn any_samples_have_a_verdict(
+        steps in prop::collection::vec((1..100_u64, prop_oneof![Just(0), 0..1000_u64, any::<u64>()]), 0..400),
+        still in any::<bool>(), bins in 2..200_usize
+    ) {
+        let mut timeline = Timeline::new(bins, 1_000_000_000);
+        let mut at = 0;
+        for (step, value) in steps {
+            at += step * 100_000_000;
+            let value = if still { value % 2 } else { value };
+            let sample = Sample::default().with(Metric::OutstandingBytes, value).with(Metric::Rss, value / 2);
+            let sample = sample.with(Metric::ThreadStacks, value / 3).with(Metric::CgroupLimit, value);
+            timeline.push(crate::timeline::Tick { at, gap: None }, &sample);
+        }
+        let verdict = judge(&Evidence::of(&timeline));
+        prop_assert!((0.0..=1.0).contains(&verdict.confidence), "{:?}", verdict);
+        if let Some(growth) = verdict.growth {
+            prop_assert!(growth.low <= growth.bytes_per_second && growth.bytes_per_second <= growth.high, "{:?}", verdict);
+        }
+        prop_assert!(verdict.seconds_to_limit.is_none_or(|seconds| seconds >= 0.0), "{:?}", verdict);
+        match verdict.kind {
+            Kind::TooEarly { watch_longer } => prop_assert!(watch_longer > 0.0 && watch_longer.is_finite(), "{:?}", verdict),
+            Kind::LevelingOff { plateau } => prop_assert!(plateau.is_finite(), "{:?}", verdict),
+            _ => {}
+        }
+    }
 }
