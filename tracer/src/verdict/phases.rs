@@ -66,17 +66,18 @@ impl Phase {
 pub(super) fn last_phase(values: &[f64]) -> Phase {
     // What is outstanding is counted from the begin of the trace on, so that it rises from nothing at first in any program.
     let skipped = (values.len() / 24).max(1).min(values.len());
-    let Phases { begins, slopes, .. } = phases(&values[skipped..], LEVELS);
+    let whole = phases(&values[skipped..], LEVELS);
     let explained = |from: usize| {
-        let values = &values[from..];
+        let values = &values[from + skipped..];
         let Some(bend) = bend(values) else { return true };
-        let Phases { begins, squares, worth, .. } = phases(values, LEVELS);
+        let Phases { begins, squares, worth, .. } = &if from == 0 { whole.clone() } else { phases(values, LEVELS) };
         // Three parameters of a curve against two of each line, and the places between them.
         let extra = 3.0 * number(begins.len()) - 4.0;
         worth * (bend.squares / squares).ln() <= STRONG + extra * worth.ln()
     };
+    let Phases { begins, slopes, .. } = &whole;
     let last = begins.len() - 1;
-    let explaining = (0..=last).find(|&phase| explained(begins[phase] + skipped)).unwrap_or(0);
+    let explaining = (0..=last).find(|&phase| explained(begins[phase])).unwrap_or(0);
     let mut phase = explaining;
     while phase > 0 && alike(slopes[phase - 1], slopes[phase]) {
         phase -= 1;

@@ -3,19 +3,15 @@
 /// The value below which a share of the values lies, linear between neighbours (type 7 of Hyndman and Fan, 1996, as R and
 /// numpy have it). 0 of none.
 #[must_use]
-pub fn quantile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    of_sorted(&sorted, share)
-}
-
-/// The same of values in ascending order.
 #[expect(clippy::cast_sign_loss, reason = "the share is clamped")]
-pub(super) fn of_sorted(sorted: &[f64], share: f64) -> f64 {
-    let at = super::number(sorted.len().saturating_sub(1)) * share.clamp(0.0, 1.0);
-    let below = sorted.get(at.floor() as usize).copied().unwrap_or(0.0);
-    let above = sorted.get(at.ceil() as usize).copied().unwrap_or(below);
-    below + (above - below) * at.fract()
+pub fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut values = values.to_vec();
+    let Some(last) = values.len().checked_sub(1) else { return 0.0 };
+    let at = super::number(last) * share.clamp(0.0, 1.0);
+    // Without sorting all: what is above the lower neighbour has the upper one as its least.
+    let (_, below, above) = values.select_nth_unstable_by(at as usize, f64::total_cmp);
+    let next = above.iter().copied().min_by(f64::total_cmp).unwrap_or(*below);
+    *below + (next - *below) * at.fract()
 }
 
 /// The middle value.

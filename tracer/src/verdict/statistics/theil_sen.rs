@@ -28,7 +28,7 @@ pub fn theil_sen(points: &[Pair], inflation: f64) -> Option<Slope> {
     let mut slopes = slopes(points)?;
     let values: Vec<f64> = points.iter().map(|point| point.1).collect();
     let half_width = Z95 * (super::mann_kendall::variance(&values) * inflation).sqrt();
-    let slope = middle(&mut slopes);
+    let slope = median(&slopes);
     let (low, high) = between(&mut slopes, half_width);
     let left: Vec<f64> = points.iter().map(|(time, value)| value - slope * time).collect();
     Some(Slope { slope, low, high, intercept: median(&left) })
@@ -36,7 +36,7 @@ pub fn theil_sen(points: &[Pair], inflation: f64) -> Option<Slope> {
 
 /// The slope alone.
 pub(in crate::verdict) fn plain_slope(points: &[Pair]) -> Option<f64> {
-    Some(middle(&mut slopes(points)?))
+    Some(median(&slopes(points)?))
 }
 
 /// The slopes between all pairs of points at different times.
@@ -50,15 +50,6 @@ fn slopes(points: &[Pair]) -> Option<Vec<f64>> {
         }
     }
     (slopes.len() >= 3).then_some(slopes)
-}
-
-/// The median, without sorting all.
-fn middle(values: &mut [f64]) -> f64 {
-    let half = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    let (below, upper, _) = values.select_nth_unstable_by(half, f64::total_cmp);
-    let lower = if even { below.iter().copied().fold(f64::NEG_INFINITY, f64::max) } else { *upper };
-    f64::midpoint(lower, *upper)
 }
 
 /// The slopes of Sen's ranks `(N - C) / 2` and `(N + C) / 2 + 1`, counted from 1 and rounded as scipy does.
