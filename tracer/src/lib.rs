@@ -8,6 +8,8 @@
 //!  process ──────────────────> symbols ┘
 //! ```
 //!
+//! What was held over time goes another way: [`timeline`] to [`verdict`] to [`report`].
+//!
 //! Each arrow goes one way: a report sees a finished [`profile::Profile`] and can reach neither the kernel nor a live
 //! table. [`pipeline`] joins the pieces; [`cli`] turns what was typed into what it is asked to do.
 
@@ -24,4 +26,6 @@ pub mod ring;
 pub mod sites;
 pub mod stacks;
 pub mod symbols;
+pub mod timeline;
 pub mod unwind;
+pub mod verdict;

@@ -10,6 +10,7 @@ mod trust;
 mod wholeness;
 mod words;
 
+pub mod explain;
 pub mod folded;
 mod growth;
 pub mod interim;

@@ -1,0 +1,123 @@
+//! From all that is known to the verdict.
+
+use super::retention::kept;
+use super::shape::{Shape, shape};
+use super::{Elsewhere, Evidence, Kind, Reason, Verdict};
+use crate::timeline::Curve;
+
+/// Of what is outstanding, the share that must be older than a minute for a leak suspect.
+const OLD: f64 = 0.2;
+
+/// A share of lost events from which on nothing is said.
+const LOST: f64 = 0.2;
+
+/// The verdict on a process or a stack.
+#[must_use]
+pub fn judge(evidence: &Evidence) -> Verdict {
+    let mut shape = shape(&evidence.heap);
+    if shape.kind == Kind::Growing && young(evidence) {
+        let watch_longer = 60.0_f64.max(evidence.heap.seconds() / 2.0);
+        shape = Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, ..shape };
+        shape.reasons.insert(0, Reason::Young);
+    }
+    if !matches!(shape.kind, Kind::Growing | Kind::LevelingOff { .. }) {
+        shape = beside(evidence, shape);
+    }
+    let limit = seconds_to_limit(evidence, &shape);
+    weigh(evidence, shape, limit)
+}
+
+/// Blocks that are all young cannot be what was never freed.
+fn young(evidence: &Evidence) -> bool {
+    // Of a short watch nothing can be old.
+    let seconds = if evidence.heap.seconds() > 180.0 { 60.0 } else { 5.0 };
+    evidence.ages.as_ref().and_then(|ages| ages.older(seconds)).is_some_and(|share| share < OLD)
+}
+
+/// What else grows when the heap does not.
+fn beside(evidence: &Evidence, heap: Shape) -> Shape {
+    let elsewhere = [
+        (Elsewhere::AnonymousMappings, &evidence.mappings),
+        (Elsewhere::ThreadStacks, &evidence.thread_stacks),
+        (Elsewhere::MappedFiles, &evidence.files),
+    ];
+    let mut undecided = None;
+    for (what, curve) in elsewhere {
+        let Some(curve) = curve else { continue };
+        if !matters(curve, &evidence.heap) {
+            continue;
+        }
+        let shape = shape(curve);
+        match shape.kind {
+            Kind::Growing => {
+                let mut reasons = vec![Reason::Beside { what }];
+                reasons.extend(shape.reasons);
+                return Shape { kind: Kind::NotTheHeap { what }, reasons, ..shape };
+            }
+            Kind::TooEarly { watch_longer } => undecided = Some((what, watch_longer, shape.reasons)),
+            _ => {}
+        }
+    }
+    if let Some((what, watch_longer, why)) = undecided
+        && !matches!(heap.kind, Kind::TooEarly { .. })
+    {
+        let reasons = [vec![Reason::Beside { what }], why].concat();
+        return Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, growth: heap.growth, reasons };
+    }
+    let resting = matches!(heap.kind, Kind::Steady | Kind::Shrinking);
+    match evidence.resident.as_ref().filter(|_| resting).and_then(kept) {
+        Some(bytes) => {
+            let mut reasons = vec![Reason::Kept { bytes }];
+            reasons.extend(heap.reasons);
+            Shape { kind: Kind::Retention { bytes: whole(bytes) }, reasons, ..heap }
+        }
+        None => heap,
+    }
+}
+
+#[expect(clippy::cast_sign_loss, reason = "what is kept is more than nothing")]
+fn whole(bytes: f64) -> u64 {
+    bytes.round() as u64
+}
+
+/// Whether what a curve rose by is worth a word, next to the heap.
+fn matters(curve: &Curve, heap: &Curve) -> bool {
+    let ends = |curve: &Curve| Some((curve.points.first()?.mean, curve.points.last()?.mean));
+    let (Some((first, last)), Some((_, heap))) = (ends(curve), ends(heap)) else { return false };
+    last - first > 0.02 * heap.max(last)
+}
+
+fn seconds_to_limit(evidence: &Evidence, shape: &Shape) -> Option<f64> {
+    let grows = matches!(shape.kind, Kind::Growing | Kind::NotTheHeap { .. });
+    let (used, limit) = evidence.limit.filter(|_| grows)?;
+    let rate = shape.growth?.bytes_per_second;
+    (rate > 0.0).then(|| (limit - used).max(0.0) / rate)
+}
+
+/// What is not known makes a verdict less sure, and is said.
+fn weigh(evidence: &Evidence, shape: Shape, seconds_to_limit: Option<f64>) -> Verdict {
+    let Shape { mut kind, mut confidence, growth, mut reasons } = shape;
+    let mut seconds_to_limit = seconds_to_limit;
+    let gaps = evidence.heap.gaps;
+    if gaps > 0 {
+        confidence *= 0.97_f64.powf(super::statistics::number(gaps.min(10)));
+        reasons.push(Reason::Gaps { count: gaps });
+    }
+    if evidence.lost > 0.0 {
+        // A lost release looks like a leak: what is lost may be all on one side.
+        confidence *= (1.0 - 2.0 * evidence.lost).max(0.0);
+        let lost = Reason::Lost { share: evidence.lost };
+        if evidence.lost >= LOST {
+            kind = Kind::TooEarly { watch_longer: evidence.heap.seconds() };
+            seconds_to_limit = None;
+            reasons.insert(0, lost);
+        } else {
+            reasons.push(lost);
+        }
+    }
+    Verdict { kind, confidence, growth, seconds_to_limit, reasons }
+}
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;
