@@ -55,8 +55,8 @@ impl Machine {
 }
 
 /// Use and limit in MiB.
-fn memory(used: u64, limit: Option<u64>) -> Option<GroupMemory> {
-    Some(GroupMemory { use_bytes: used * MIB, limit_bytes: limit.map(|limit| limit * MIB) })
+fn memory(used: u64, limit: Option<u64>) -> GroupMemory {
+    GroupMemory { use_bytes: used * MIB, limit_bytes: limit.map(|limit| limit * MIB) }
 }
 
 const UNIFIED: &str = "26 23 0:24 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
@@ -66,9 +66,9 @@ const OLD: &str = "35 31 0:32 / /sys/fs/cgroup/memory rw,relatime - cgroup cgrou
 fn use_is_without_what_can_be_dropped_and_throttling_is_no_limit() {
     let machine = Machine::new(&[UNIFIED], &["0::/app.slice/web.service"]);
     machine.v2("sys/fs/cgroup/app.slice/web.service", 100, 30, Some(512));
-    assert_eq!(machine.read(), memory(70, Some(512)));
+    assert_eq!(machine.read(), Some(memory(70, Some(512))));
     machine.v2("sys/fs/cgroup/app.slice/web.service", 100, 30, None);
-    assert_eq!(machine.read(), memory(70, None));
+    assert_eq!(machine.read(), Some(memory(70, None)));
 }
 
 #[test]
@@ -78,12 +78,12 @@ fn of_nested_groups_the_one_with_the_least_room_counts() {
     // No limit between two.
     machine.v2("sys/fs/cgroup/a/b", 60, 0, None);
     machine.v2("sys/fs/cgroup/a", 950, 50, Some(1000));
-    assert_eq!(machine.read(), memory(900, Some(1000)));
+    assert_eq!(machine.read(), Some(memory(900, Some(1000))));
     machine.v2("sys/fs/cgroup/a", 500, 50, Some(1000));
-    assert_eq!(machine.read(), memory(50, Some(200)));
+    assert_eq!(machine.read(), Some(memory(50, Some(200))));
     // Beyond its limit, as right before the kernel drops something.
     machine.v2("sys/fs/cgroup/a", 1100, 0, Some(1000));
-    assert_eq!(machine.read(), memory(1100, Some(1000)));
+    assert_eq!(machine.read(), Some(memory(1100, Some(1000))));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn a_group_without_the_controller_is_charged_to_the_one_above() {
     let machine = Machine::new(&[UNIFIED], &["0::/user.slice/session.scope"]);
     machine.write("sys/fs/cgroup/user.slice/session.scope/cgroup.procs", "7\n");
     machine.v2("sys/fs/cgroup/user.slice", 80, 10, Some(100));
-    assert_eq!(machine.read(), memory(70, Some(100)));
+    assert_eq!(machine.read(), Some(memory(70, Some(100))));
 }
 
 #[test]
@@ -100,10 +100,10 @@ fn old_groups_have_a_huge_number_for_no_limit() {
     machine.v1("sys/fs/cgroup/memory/a/b", 40, 15, None, Some(64));
     machine.v1("sys/fs/cgroup/memory/a", 50, 20, Some(64), Some(64));
     machine.v1("sys/fs/cgroup/memory", 4000, 0, None, None);
-    assert_eq!(machine.read(), memory(30, Some(64)));
+    assert_eq!(machine.read(), Some(memory(30, Some(64))));
     machine.v1("sys/fs/cgroup/memory/a", 50, 20, None, None);
     machine.v1("sys/fs/cgroup/memory/a/b", 40, 15, None, None);
-    assert_eq!(machine.read(), memory(25, None));
+    assert_eq!(machine.read(), Some(memory(25, None)));
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_limit_above_the_container_is_known_to_old_groups() {
     let machine = Machine::new(&[mount], &["9:memory,hugetlb:/docker/4f 2/worker"]);
     machine.v1("sys/fs/cgroup/memory/worker", 10, 0, None, Some(128));
     machine.v1("sys/fs/cgroup/memory", 20, 5, None, Some(128));
-    assert_eq!(machine.read(), memory(15, Some(128)));
+    assert_eq!(machine.read(), Some(memory(15, Some(128))));
     // Not of this container.
     machine.write("proc/7/cgroup", "9:memory:/docker/other\n");
     assert_eq!(machine.read(), None);
@@ -124,9 +124,9 @@ fn old_groups_may_count_only_for_themselves() {
     let machine = Machine::new(&[OLD], &["4:memory:/a/b"]);
     machine.v1("sys/fs/cgroup/memory/a/b", 40, 0, None, None);
     machine.v1("sys/fs/cgroup/memory/a", 1, 0, Some(2), Some(2));
-    assert_eq!(machine.read(), memory(1, Some(2)));
+    assert_eq!(machine.read(), Some(memory(1, Some(2))));
     machine.write("sys/fs/cgroup/memory/a/memory.use_hierarchy", "0\n");
-    assert_eq!(machine.read(), memory(40, None));
+    assert_eq!(machine.read(), Some(memory(40, None)));
 }
 
 #[test]
@@ -138,17 +138,17 @@ fn where_both_stand_side_by_side_memory_belongs_to_the_one_that_has_the_controll
     let machine = Machine::new(&mounts, &["4:memory:/old", "2:cpu:/", "0::/new"]);
     machine.v1("sys/fs/cgroup/memory/old", 10, 1, Some(20), Some(20));
     machine.v2("sys/fs/cgroup/unified/new", 30, 0, Some(40));
-    assert_eq!(machine.read(), memory(9, Some(20)));
+    assert_eq!(machine.read(), Some(memory(9, Some(20))));
     // Only the unified one has it.
     machine.write("proc/7/cgroup", "2:cpu:/\n1:name=systemd:/new\n0::/new\n");
-    assert_eq!(machine.read(), memory(30, Some(40)));
+    assert_eq!(machine.read(), Some(memory(30, Some(40))));
 }
 
 #[test]
 fn a_container_with_a_namespace_of_its_own_sees_its_group_as_the_root() {
     let machine = Machine::new(&[UNIFIED], &["0::/"]);
     machine.v2("sys/fs/cgroup", 100, 0, Some(256));
-    assert_eq!(machine.read(), memory(100, Some(256)));
+    assert_eq!(machine.read(), Some(memory(100, Some(256))));
     // Of another container, seen from here.
     machine.write("proc/7/cgroup", "0::/../other\n");
     assert_eq!(machine.read(), None);
@@ -159,10 +159,10 @@ fn of_two_mounts_the_one_that_shows_more_groups_counts() {
     let part = "99 23 0:24 /a /mnt/a\\040part rw - cgroup2 cgroup2 rw";
     let machine = Machine::new(&[part, UNIFIED, part], &["0::/a/b:with:colons"]);
     machine.v2("mnt/a part/b:with:colons", 10, 0, Some(100));
-    assert_eq!(machine.read(), memory(10, Some(100)));
+    assert_eq!(machine.read(), Some(memory(10, Some(100))));
     machine.v2("sys/fs/cgroup/a/b:with:colons", 10, 0, Some(100));
     machine.v2("sys/fs/cgroup/a", 10, 0, Some(50));
-    assert_eq!(machine.read(), memory(10, Some(50)));
+    assert_eq!(machine.read(), Some(memory(10, Some(50))));
 }
 
 #[test]
@@ -199,5 +199,9 @@ fn this_machine_has_memory_and_this_process_a_limit() {
     let machine = machine_memory().unwrap();
     assert!(0 < machine.used && machine.used < machine.limit, "{machine:?}");
     let limit = memory_limit(std::process::id()).unwrap();
-    assert!(limit.limit <= machine.limit || limit.used <= limit.limit, "{limit:?}");
+    let group = Cgroup::of(std::process::id()).and_then(|group| group.read());
+    match limit.whose {
+        Whose::Machine => assert_eq!(limit.limit, machine.limit),
+        Whose::Cgroup => assert_eq!(group.unwrap().limit_bytes, Some(limit.limit)),
+    }
 }

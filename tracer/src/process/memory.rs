@@ -3,8 +3,8 @@
 //! `/proc/PID/status` (Documentation/filesystems/proc.rst) tells sizes that the kernel counts anyway. It counts them for each
 //! CPU or thread first, so that they can be off by some hundred KiB (mm/memory.c up to 6.1, percpu counters since).
 //! `smaps_rollup` is exact, and tells how pages are shared; but for it the kernel walks the page tables of the whole
-//! process, with its `mmap_lock` held for reading (fs/proc/task_mmu.c), so that whoever maps memory there waits meanwhile
-//! (since 5.10 it is let go when somebody waits). So it is read only as often as [`Thrift`] lets it.
+//! process, with its `mmap_lock` held for reading (`fs/proc/task_mmu.c`), so that whoever maps memory there waits
+//! meanwhile (since 5.10 it is let go when somebody waits). So it is read only as often as [`Thrift`] lets it.
 
 use std::io;
 use std::time::{Duration, Instant};

@@ -38,9 +38,9 @@ impl Place {
         if path.ends_with(DELETED) {
             return None;
         }
-        let is_right = |mount: &&MountInfo| match is_v2 {
-            true => mount.fs_type == "cgroup2",
-            false => mount.fs_type == "cgroup" && mount.super_options.contains_key("memory"),
+        let is_right = |mount: &&MountInfo| {
+            let is_of_memory = || mount.fs_type == "cgroup" && mount.super_options.contains_key("memory");
+            if is_v2 { mount.fs_type == "cgroup2" } else { is_of_memory() }
         };
         let seen_through = |mount: &MountInfo| {
             let mount_root = unescaped(mount.root.as_bytes());
@@ -78,7 +78,7 @@ fn below(path: &Path, mount_root: &Path) -> Option<PathBuf> {
     is_plain.then(|| below.to_owned())
 }
 
-/// A path of mountinfo: blank, tab, end of line and backslash are three octal digits (`mangle_path` in fs/seq_file.c).
+/// A path of mountinfo: blank, tab, end of line and backslash are three octal digits (`fs/seq_file.c`).
 fn unescaped(text: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(text.len());
     let mut rest = text;
