@@ -18,6 +18,9 @@ const MAX_DURATION: Duration = Duration::from_hours(24 * 365);
 /// Smallest and largest memory for rings, in bytes: below, every burst is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
 
+/// Memory is looked at no more often: each look takes as long as a few thousand allocations.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
+
 /// Most rings, as the kernel part has room for.
 const MAX_SHARDS: u32 = 8;
 
@@ -88,6 +91,21 @@ pub(super) fn shards(text: &str) -> Result<u32, String> {
 pub(super) fn pid(text: &str) -> Result<u32, String> {
     let number = text.trim().parse().ok().filter(|&number: &u32| number > 0 && i32::try_from(number).is_ok());
     number.ok_or_else(|| "expected a process id such as 4711, or several with commas between them".to_owned())
+}
+
+/// The name of a process, as the kernel or its executable's file has it.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains('/') {
+        return Err("expected the name of a process without directories, such as redis-server".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// How often memory is looked at.
+pub(super) fn watch_interval(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time < SHORTEST_INTERVAL { Err("expected a time of at least 50ms".to_owned()) } else { Ok(time) }
 }
 
 /// An allocator as its user names it.

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use procfs::{Current, Meminfo};
 
 use self::place::Place;
+use crate::profile::{MemoryLimit, Whose};
 
 /// A v1 group without a limit has the largest number of whole pages instead: nothing near it is a limit.
 const NO_LIMIT: u64 = 1 << 62;
@@ -36,26 +37,6 @@ pub struct GroupMemory {
     pub use_bytes: u64,
     /// The limit that is reached first, of the group and all above it; `None` when there is none.
     pub limit_bytes: Option<u64>,
-}
-
-/// Whose limit it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The control group's.
-    Cgroup,
-    /// The machine's memory.
-    Machine,
-}
-
-/// The limit that a process reaches first, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limit {
-    /// What counts against it now; others may have a share in that.
-    pub used: u64,
-    /// The limit.
-    pub limit: u64,
-    /// Whose it is.
-    pub whose: Whose,
 }
 
 impl Cgroup {
@@ -113,26 +94,26 @@ fn room(memory: &GroupMemory) -> u64 {
 
 /// The limit that `pid` reaches first: its control group's, or the machine's. `None` when neither can be read.
 #[must_use]
-pub fn memory_limit(pid: u32) -> Option<Limit> {
+pub fn memory_limit(pid: u32) -> Option<MemoryLimit> {
     first(Cgroup::of(pid).and_then(|group| group.read()), machine_memory())
 }
 
 /// The machine's memory: in use (all that is not `MemAvailable`, what the kernel thinks can be had without swapping), and
 /// in all.
 #[must_use]
-pub fn machine_memory() -> Option<Limit> {
+pub fn machine_memory() -> Option<MemoryLimit> {
     let memory = Meminfo::current().ok()?;
     let used = memory.mem_total.saturating_sub(memory.mem_available?);
-    Some(Limit { used, limit: memory.mem_total, whose: Whose::Machine })
+    Some(MemoryLimit { used, bytes: memory.mem_total, whose: Whose::Machine })
 }
 
 /// Which of two limits is reached first.
-fn first(group: Option<GroupMemory>, machine: Option<Limit>) -> Option<Limit> {
+fn first(group: Option<GroupMemory>, machine: Option<MemoryLimit>) -> Option<MemoryLimit> {
     let group = group.and_then(|group| {
         let limit = group.limit_bytes?;
-        Some(Limit { used: group.use_bytes, limit, whose: Whose::Cgroup })
+        Some(MemoryLimit { used: group.use_bytes, bytes: limit, whose: Whose::ControlGroup })
     });
-    group.into_iter().chain(machine).min_by_key(|limit| limit.limit.saturating_sub(limit.used))
+    group.into_iter().chain(machine).min_by_key(|limit| limit.bytes.saturating_sub(limit.used))
 }
 
 fn number(file: &PathBuf) -> Option<u64> {

@@ -183,9 +183,9 @@ fn what_is_not_there_is_not_known() {
 
 #[test]
 fn the_limit_reached_first_is_the_groups_or_the_machines() {
-    let machine = Limit { used: 700, limit: 1000, whose: Whose::Machine };
+    let machine = MemoryLimit { used: 700, bytes: 1000, whose: Whose::Machine };
     let group = |use_bytes, limit_bytes| Some(GroupMemory { use_bytes, limit_bytes });
-    let mine = Limit { used: 100, limit: 200, whose: Whose::Cgroup };
+    let mine = MemoryLimit { used: 100, bytes: 200, whose: Whose::ControlGroup };
     assert_eq!(first(group(100, Some(200)), Some(machine)), Some(mine));
     assert_eq!(first(group(100, Some(200)), None), Some(mine));
     // A group may be allowed more than there is.
@@ -197,11 +197,11 @@ fn the_limit_reached_first_is_the_groups_or_the_machines() {
 #[test]
 fn this_machine_has_memory_and_this_process_a_limit() {
     let machine = machine_memory().unwrap();
-    assert!(0 < machine.used && machine.used < machine.limit, "{machine:?}");
+    assert!(0 < machine.used && machine.used < machine.bytes, "{machine:?}");
     let limit = memory_limit(std::process::id()).unwrap();
     let group = Cgroup::of(std::process::id()).and_then(|group| group.read());
     match limit.whose {
-        Whose::Machine => assert_eq!(limit.limit, machine.limit),
-        Whose::Cgroup => assert_eq!(group.unwrap().limit_bytes, Some(limit.limit)),
+        Whose::Machine => assert_eq!(limit.bytes, machine.bytes),
+        Whose::ControlGroup => assert_eq!(group.unwrap().limit_bytes, Some(limit.bytes)),
     }
 }

@@ -9,7 +9,7 @@ mod relatives;
 pub mod target;
 pub mod text;
 
-pub use cgroup::{Cgroup, GroupMemory, Limit, Whose, machine_memory, memory_limit};
+pub use cgroup::{Cgroup, GroupMemory, machine_memory, memory_limit};
 pub use launch::{Launch, LaunchError, launcher};
 pub(crate) use mappings::open_regular;
 pub use mappings::{Identity, MappedFile, Mapping, Mappings, MappingsError, code_bytes};

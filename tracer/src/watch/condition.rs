@@ -79,7 +79,7 @@ const QUANTITIES: [Quantity; 13] = [
     Quantity::Sampled(Metric::File, "file"),
     Quantity::Sampled(Metric::Shmem, "shmem"),
     Quantity::Sampled(Metric::Swap, "swap"),
-    Quantity::Sampled(Metric::CgroupUse, "cgroup"),
+    Quantity::Sampled(Metric::LimitUse, "cgroup"),
     Quantity::Allocator,
     Quantity::Growth,
     Quantity::Limit,
@@ -187,7 +187,7 @@ impl Quantity {
             Self::Sampled(metric, _) => facts.sample.get(metric).map(float),
             Self::Allocator => facts.allocator().map(float),
             Self::Growth => facts.growth,
-            Self::Limit => facts.limit.map(|limit| float(limit.limit)),
+            Self::Limit => facts.limit.map(|limit| float(limit.bytes)),
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::process::{Limit, Whose};
+use crate::profile::{MemoryLimit, Whose};
 use crate::timeline::Sample;
 
 const MIB: u64 = 1 << 20;
@@ -14,7 +14,7 @@ fn holds(text: &str) -> Result<bool, Unknown> {
         .with(Metric::Anonymous, 250 * MIB)
         .with(Metric::AllocatorMapped, 100 * MIB)
         .with(Metric::AllocatorBrk, 20 * MIB);
-    let limit = Some(Limit { used: 350 * MIB, limit: 400 * MIB, whose: Whose::Cgroup });
+    let limit = Some(MemoryLimit { used: 350 * MIB, bytes: 400 * MIB, whose: Whose::ControlGroup });
     let growth = Some(float(MIB) / 60.0);
     text.parse::<Condition>().unwrap().holds(&Facts {
         pid: 1,

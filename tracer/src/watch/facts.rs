@@ -1,6 +1,6 @@
 //! What is known of a process when something is to be done about it.
 
-use crate::process::{Limit, Whose};
+use crate::profile::{MemoryLimit, Whose};
 use crate::timeline::{Metric, Sample};
 use crate::verdict::{Kind, Verdict};
 
@@ -18,7 +18,7 @@ pub struct Facts<'a> {
     /// How fast it grows, in bytes a second.
     pub growth: Option<f64>,
     /// The limit that it reaches first.
-    pub limit: Option<Limit>,
+    pub limit: Option<MemoryLimit>,
 }
 
 impl Facts<'_> {
@@ -66,8 +66,8 @@ impl Facts<'_> {
             ("SHMEM_BYTES", sampled(Metric::Shmem)),
             ("SWAP_BYTES", sampled(Metric::Swap)),
             ("ALLOCATOR_BYTES", self.allocator().map(|bytes| bytes.to_string())),
-            ("CGROUP_BYTES", sampled(Metric::CgroupUse)),
-            ("LIMIT_BYTES", limit.map(|limit| limit.limit.to_string())),
+            ("CGROUP_BYTES", sampled(Metric::LimitUse)),
+            ("LIMIT_BYTES", limit.map(|limit| limit.bytes.to_string())),
             ("LIMIT_USED_BYTES", limit.map(|limit| limit.used.to_string())),
             ("LIMIT_OF", limit.map(|limit| whose_word(limit.whose).to_owned())),
         ];
@@ -98,7 +98,7 @@ pub const fn verdict_word(kind: Kind) -> &'static str {
 
 const fn whose_word(whose: Whose) -> &'static str {
     match whose {
-        Whose::Cgroup => "cgroup",
+        Whose::ControlGroup => "cgroup",
         Whose::Machine => "machine",
     }
 }
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_environment_has_what_is_known_and_nothing_else() {
         let sample = Sample::default().with(Metric::Rss, 4096).with(Metric::AllocatorMapped, 7);
-        let limit = Limit { used: 5, limit: 10, whose: Whose::Cgroup };
+        let limit = MemoryLimit { used: 5, bytes: 10, whose: Whose::ControlGroup };
         let verdict = Verdict {
             kind: Kind::Growing,
             confidence: 0.97,
