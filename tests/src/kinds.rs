@@ -174,6 +174,7 @@ pub const KINDS: &[Kind] = &[
     leaks(BOUNDED, "leak-under-collector", "keep_finalizer", "beneath the sawtooth of a collector"),
     leaks(CONTAINERS, "unbounded-map", "remember_session", "a map that is never shortened; all is still reachable"),
     leaks(CONTAINERS, "unbounded-vector", "record_sample", "a vector that doubles without end"),
+    leaks("grows_cycles", "rc-cycle", "parse_document", "trees in Rust that point to their parents by `Rc`"),
     leaks(WORKERS, "thread-leak", "keep_upload_part", "in one of 32 threads"),
     Kind {
         name: "worker-leak",

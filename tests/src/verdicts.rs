@@ -144,8 +144,9 @@ impl Suspect {
     }
 
     fn has(&self, site: &str) -> bool {
-        // C++ adds its parameters.
-        self.functions().any(|function| function.split('(').next() == Some(site))
+        // C++ adds its parameters, and Rust the module.
+        let named = |function: &str| function.split('(').next().map(|name| name.rsplit("::").next() == Some(site));
+        self.functions().any(|function| named(function) == Some(true))
     }
 
     fn line(&self) -> String {
@@ -281,6 +282,7 @@ mod tests {
         let lines = ["process 7 main", "leaked 7 remember_session 1000 3"];
         let named = outcome("unbounded-map", &lines, judged("growing", "remember_session(std::map&, long)"));
         assert_eq!((named.is_right(), named.fault(), named.leaked.unwrap().bytes), (true, None, 1000));
+        assert_eq!(outcome("unbounded-map", &lines, judged("growing", "a::remember_session")).fault(), None);
         let elsewhere = outcome("unbounded-map", &lines, judged("growing", "remember_sessions"));
         assert_eq!((elsewhere.is_site_found(), elsewhere.fault()), (Some(false), Some("wrong suspect")));
         let too_early = outcome("unbounded-map", &lines, judged("too_early", "x"));
