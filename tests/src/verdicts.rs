@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::kinds::{Kind, Label, Nature, Word};
 use crate::program::Program;
@@ -77,7 +78,15 @@ struct Frame {
 
 #[derive(Deserialize)]
 struct Conclusion {
-    processes: Vec<Judged>,
+    processes: Vec<MaybeJudged>,
+}
+
+/// A process that ended before its first sample has no verdict.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum MaybeJudged {
+    Judged(Judged),
+    Other(IgnoredAny),
 }
 
 impl Outcome {
@@ -219,7 +228,11 @@ fn conclusion(watch: Program) -> Result<BTreeMap<u32, Judged>> {
     ensure!(ended.status.success(), "the watch ended with {:?}: {}", ended.status, ended.err.join("\n"));
     let last = ended.out.iter().rfind(|line| line.contains("\"conclusion\"")).context("there is no conclusion")?;
     let conclusion: Conclusion = serde_json::from_str(last).context("the conclusion is not what it should be")?;
-    Ok(conclusion.processes.into_iter().map(|judged| (judged.pid, judged)).collect())
+    let judged = conclusion.processes.into_iter().filter_map(|process| match process {
+        MaybeJudged::Judged(judged) => Some((judged.pid, judged)),
+        MaybeJudged::Other(_) => None,
+    });
+    Ok(judged.collect())
 }
 
 /// What a program says of itself.
