@@ -3,10 +3,11 @@
 use std::process::Command;
 
 use anyhow::{Result, ensure};
+use heaptide_tests::kinds::{KINDS, Kind, Nature};
 use heaptide_tests::program::Program;
 use heaptide_tests::truth::{self, Account};
 use heaptide_tests::workload::Workload;
-use heaptide_tests::{build, pace};
+use heaptide_tests::{build, pace, verdicts};
 
 /// Every workload that keeps an account.
 const WORKLOADS: [&str; 13] = [
@@ -76,5 +77,25 @@ fn a_waiting_workload_ends_when_it_is_let_go() -> Result<()> {
         let ended = workload.end()?;
         ensure!(ended.status.code() == Some(0), "{name}: {ended:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn each_kind_of_growth_leaks_where_its_label_says() -> Result<()> {
+    let kinds: Vec<&'static Kind> = KINDS.iter().collect();
+    let outcomes = verdicts::alone(&kinds, 1, 4)?;
+    for outcome in &outcomes {
+        let site = outcome.leaked.as_ref().map(|leaked| leaked.site.as_str());
+        ensure!(site == outcome.label.leaks_in, "{}: {site:?} leaks", outcome.line());
+    }
+    for kind in kinds {
+        for label in std::iter::once(&kind.main).chain(kind.forks) {
+            let seen =
+                outcomes.iter().any(|outcome| outcome.kind.name == kind.name && outcome.label.role == label.role);
+            ensure!(seen, "there is no {} of {}", label.role, kind.name);
+        }
+    }
+    let leaks = outcomes.iter().filter(|outcome| outcome.label.nature == Nature::Leaks).count();
+    ensure!(leaks >= 13, "only {leaks} processes leak");
     Ok(())
 }

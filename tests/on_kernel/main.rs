@@ -27,5 +27,6 @@ mod sites;
 mod stop;
 mod truth;
 mod unchanged;
+mod verdicts;
 mod verifier;
 mod view;

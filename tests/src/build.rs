@@ -33,14 +33,14 @@ pub fn workload(name: &str) -> Result<PathBuf> {
 }
 
 /// The program of the workload `name`, without frame pointers and optimized at `level` (1 or 2), as most programs are
-/// built. Workloads in C have the shared library `stacks_library.c`, built likewise.
+/// built. Workloads in C have the shared library `stacks_library.c`, built likewise, but for those about growth.
 pub fn without_frame_pointers(name: &str, level: u8) -> Result<PathBuf> {
     let file = format!("{name}-O{level}");
     if let Some(program) = prebuilt(&file)? {
         return Ok(program);
     }
     let source = source(name)?;
-    if source.extension().is_some_and(|extension| extension == "c") {
+    if wants_library(&source) {
         let library = self::source(LIBRARY)?;
         built(&library_file(level), &library, |file| {
             run(frameless_c("gcc", level).args(["-fPIC", "-shared"]).arg(&library).arg("-o").arg(file))
@@ -160,8 +160,8 @@ fn source(name: &str) -> Result<PathBuf> {
 /// Whether `program` is missing, or older than its source, what the source includes, or this program with its flags.
 fn is_older(program: &Path, source: &Path) -> Result<bool> {
     let Ok(built) = fs::metadata(program).and_then(|metadata| metadata.modified()) else { return Ok(true) };
-    let included =
-        ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h"].map(|name| sources().join(name));
+    let included = ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h", "grows.h"]
+        .map(|name| sources().join(name));
     for input in [source.to_owned(), env::current_exe()?].into_iter().chain(included) {
         if fs::metadata(&input)?.modified()? >= built {
             return Ok(true);
@@ -217,6 +217,11 @@ fn compile(name: &str, source: &Path, program: &Path) -> Result<()> {
 /// The shared library of the workloads without frame pointers.
 const LIBRARY: &str = "stacks_library";
 
+fn wants_library(source: &Path) -> bool {
+    let grows = source.file_stem().is_some_and(|name| name.to_string_lossy().starts_with("grows_"));
+    !grows && source.extension().is_some_and(|extension| extension == "c")
+}
+
 fn library_file(level: u8) -> String {
     format!("lib{LIBRARY}-O{level}.so")
 }
@@ -245,11 +250,13 @@ fn frameless(source: &Path, program: &Path, level: u8) -> Command {
         _ => frameless_c("gcc", level),
     };
     compiler.arg(source).arg("-o").arg(program);
-    if source.extension().is_some_and(|extension| extension == "c") {
+    if wants_library(source) {
         // Bound at the first call, so that the whole of a stub is run.
         let library = format!("-l:{}", library_file(level));
         let folder = program.parent().unwrap_or(program);
         compiler.arg("-L").arg(folder).args([&library, "-Wl,-rpath,$ORIGIN", "-Wl,-z,lazy"]);
+    } else if source.extension().is_some_and(|extension| extension == "c") {
+        compiler.arg("-lm");
     }
     compiler
 }

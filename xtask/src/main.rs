@@ -18,6 +18,7 @@ mod process;
 mod setup;
 mod test;
 mod toolchain;
+mod verdicts;
 mod vm;
 mod workspace;
 
@@ -51,6 +52,8 @@ enum Task {
     Bench(bench::Options),
     /// Counts how many stacks of Debian's programs are whole, under load; installs those programs; needs root.
     Completeness(completeness::Options),
+    /// Watches real programs of known kinds (leaks, caches, cycles) by many seeds, and compares the verdicts; needs root.
+    Verdicts(verdicts::Options),
     /// Traces a small leaking service for eight seconds and shows what it finds.
     Demo,
     /// Checks formatting, lints, documentation, and the dependencies' licences.
@@ -77,6 +80,7 @@ fn run(cli: &Cli) -> Result<()> {
         Task::Test(options) => test::run(options, &workspace),
         Task::Bench(options) => bench::run(options, &workspace),
         Task::Completeness(options) => completeness::run(options, &workspace),
+        Task::Verdicts(options) => verdicts::run(options, &workspace),
         Task::Demo => demo::run(&workspace),
         Task::Lint => lint::run(&workspace),
         Task::Bless => bless::run(&workspace),

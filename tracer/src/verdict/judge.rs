@@ -3,7 +3,7 @@
 use super::retention::kept;
 use super::shape::{Shape, shape};
 use super::{Elsewhere, Evidence, Kind, Reason, Verdict};
-use crate::timeline::Curve;
+use crate::timeline::{Curve, float};
 
 /// Of what is outstanding, the share that must be older than a minute for a leak suspect.
 const OLD: f64 = 0.2;
@@ -22,7 +22,7 @@ const LOST: f64 = 0.2;
 #[must_use]
 pub fn judge(evidence: &Evidence) -> Verdict {
     let mut shape = shape(&evidence.heap);
-    if shape.kind == Kind::Growing && young(evidence) {
+    if shape.kind == Kind::Growing && young(evidence, shape.since_step) {
         let watch_longer = 60.0_f64.max(evidence.heap.seconds() / 2.0);
         shape = Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, ..shape };
         shape.reasons.insert(0, Reason::Young);
@@ -39,10 +39,14 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     weigh(evidence, shape, limit)
 }
 
-/// Blocks that are all young cannot be what was never freed.
-fn young(evidence: &Evidence) -> bool {
+/// Blocks that are all young cannot be what was never freed. But what grows by steps (a vector that doubles) is a new block at
+/// each, however old the memory is that was copied to it: right after a step its age says nothing.
+fn young(evidence: &Evidence, since_step: Option<f64>) -> bool {
     // Of a short watch nothing can be old.
     let seconds = if evidence.heap.seconds() > 180.0 { 60 } else { 5 };
+    if since_step.is_some_and(|since| since < float(seconds)) {
+        return false;
+    }
     evidence.ages.as_ref().and_then(|ages| ages.older(seconds)).is_some_and(|share| share < OLD)
 }
 
@@ -74,7 +78,13 @@ fn beside(evidence: &Evidence, heap: Shape) -> Shape {
         && !matches!(heap.kind, Kind::TooEarly { .. })
     {
         let reasons = [vec![Reason::Beside { what }], why].concat();
-        return Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, growth: heap.growth, reasons };
+        return Shape {
+            kind: Kind::TooEarly { watch_longer },
+            confidence: 0.5,
+            growth: heap.growth,
+            reasons,
+            since_step: None,
+        };
     }
     let resting = matches!(heap.kind, Kind::Steady | Kind::Shrinking);
     match evidence.resident.as_ref().filter(|_| resting).and_then(kept) {
@@ -108,7 +118,7 @@ fn seconds_to_limit(evidence: &Evidence, shape: &Shape) -> Option<f64> {
 
 /// What is not known makes a verdict less sure, and is said.
 fn weigh(evidence: &Evidence, shape: Shape, seconds_to_limit: Option<f64>) -> Verdict {
-    let Shape { mut kind, mut confidence, growth, mut reasons } = shape;
+    let Shape { mut kind, mut confidence, growth, mut reasons, .. } = shape;
     let mut seconds_to_limit = seconds_to_limit;
     if evidence.by_resident_set {
         confidence *= RESIDENT;

@@ -72,6 +72,18 @@ fn young_blocks_make_no_suspect() {
 }
 
 #[test]
+fn a_vector_that_just_doubled_is_a_young_block_and_grows_all_the_same() {
+    // It doubles at 128 s and at 256 s.
+    let vector = |seconds| curve(seconds, |time| MIB * f64::exp2((time + 1.0).log2().floor()));
+    let young = |bytes| Some(Ages { bytes });
+    let doubled = judge(&Evidence { heap: vector(290), ages: young([0, 95, 5, 0, 0]), ..Evidence::default() });
+    assert_eq!(doubled.kind, Kind::Growing, "{doubled:?}");
+    // Long after its last step a vector is old.
+    let churn = judge(&Evidence { heap: vector(370), ages: young([50, 45, 5, 0, 0]), ..Evidence::default() });
+    assert!(matches!(churn.kind, Kind::TooEarly { .. }) && churn.reasons[0] == Reason::Young, "{churn:?}");
+}
+
+#[test]
 fn growth_that_only_replaces_older_blocks_is_no_leak() {
     let second = 1_000_000_000;
     let verdict = |older: u64| {
@@ -121,7 +133,7 @@ fn memory_that_is_kept_is_told_in_bytes() {
     let set = ResidentSet { resident, in_use: in_use.clone() };
     let verdict = judge(&Evidence { heap: in_use, resident: Some(set), ..Evidence::default() });
     let Kind::Retention { bytes } = verdict.kind else { panic!("{verdict:?}") };
-    assert!((crate::timeline::float(bytes) / MIB - 100.0).abs() < 0.5, "{bytes}");
+    assert!((float(bytes) / MIB - 100.0).abs() < 0.5, "{bytes}");
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Shape {
     pub growth: Option<Growth>,
     /// Why.
     pub reasons: Vec<Reason>,
+    /// Where it grows by steps: seconds since the last one, at least.
+    pub since_step: Option<f64>,
 }
 
 /// Samples without which nothing is said.
@@ -131,7 +133,7 @@ pub fn shape(curve: &Curve) -> Shape {
 }
 
 fn too_early(reasons: Vec<Reason>, watch_longer: f64) -> Shape {
-    Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, growth: None, reasons }
+    Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, growth: None, reasons, since_step: None }
 }
 
 fn measured(curve: &Curve, cycles: Option<Cycles>, levels: Levels) -> Option<Measured> {
@@ -173,7 +175,7 @@ impl Measured {
     fn says(mut self, kind: Kind, confidence: f64, reasons: &[Reason]) -> Shape {
         let growth = Some(self.growth());
         self.reasons.splice(0..0, reasons.iter().copied());
-        Shape { kind, confidence: confidence.clamp(0.0, 1.0), growth, reasons: self.reasons }
+        Shape { kind, confidence: confidence.clamp(0.0, 1.0), growth, reasons: self.reasons, since_step: None }
     }
 
     fn too_early(self, reasons: &[Reason]) -> Shape {
@@ -339,5 +341,7 @@ fn by_steps(levels: &Levels, steps: &Steps) -> Option<Shape> {
         return Some(Shape { growth, ..too_early(vec![Reason::JustRose, goes_on], watch_longer) });
     }
     let confidence = 1.0 - 0.5_f64.powf(number(steps.count));
-    Some(Shape { kind: Kind::Growing, confidence, growth, reasons: vec![goes_on] })
+    // The step may have come at the end of its level.
+    let since_step = Some(number((levels.values.len() - steps.last).saturating_sub(1)) * levels.width);
+    Some(Shape { kind: Kind::Growing, confidence, growth, reasons: vec![goes_on], since_step })
 }
