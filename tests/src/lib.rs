@@ -9,6 +9,7 @@ pub mod build;
 pub mod compare;
 pub mod completeness;
 pub mod heaptide;
+pub mod leaks;
 pub mod pace;
 pub mod profile;
 pub mod program;
