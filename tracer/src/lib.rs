@@ -8,7 +8,7 @@
 //!  process ──────────────────> symbols ┘
 //! ```
 //!
-//! What was held over time goes another way: [`timeline`] to [`verdict`] to [`report`].
+//! What was held over time goes another way: [`timeline`] to [`verdict`] to [`report`]; [`watch`] tells when to act on it.
 //!
 //! Each arrow goes one way: a report sees a finished [`profile::Profile`] and can reach neither the kernel nor a live
 //! table. [`pipeline`] joins the pieces; [`cli`] turns what was typed into what it is asked to do.
@@ -27,5 +27,7 @@ pub mod sites;
 pub mod stacks;
 pub mod symbols;
 pub mod timeline;
+mod units;
 pub mod unwind;
 pub mod verdict;
+pub mod watch;

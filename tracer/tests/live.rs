@@ -2,7 +2,9 @@
 //!
 //! Whatever the rings say, the sums stay what their names promise, and nothing overflows.
 
-use heaptide::live::{AccountSummary, Limits, Moment, Shard, Start, Summary};
+use std::collections::HashMap;
+
+use heaptide::live::{AccountSummary, Key, Limits, Moment, Shard, Start, Summary};
 use heaptide::profile::{Memory, Totals, Usage};
 use heaptide::ring::decode;
 use heaptide_common::record::{
@@ -207,6 +209,49 @@ proptest! {
         }
     }
 
+    /// What is told bit by bit is what is told at the end, and the same is true of ages, and of the highest moment.
+    #[test]
+    fn what_is_held_over_time_is_what_is_held_at_the_end(
+        events in events(false), follow in any::<bool>(), sampled in any::<bool>(), pace in 1_usize..20
+    ) {
+        let mut shard = shard(PLENTY, follow, sampled);
+        let mut held: HashMap<Key, HashMap<u32, Usage>> = HashMap::new();
+        for some in events.chunks(pace) {
+            apply(&mut shard, some);
+            for account in shard.sample().accounts {
+                let held = held.entry(account.key).or_default();
+                if account.is_first {
+                    held.clear();
+                }
+                held.extend(account.changes.iter().map(|change| (change.entry, change.outstanding)));
+            }
+        }
+        let now = Moment::from_nanoseconds(NOW);
+        let mut scan = shard.begin_age_scan(now);
+        let ages = loop {
+            if let Some(ages) = shard.scan_ages(&mut scan) {
+                break ages;
+            }
+        };
+        shard.look_for_peaks(now);
+        let summary = shard.summary(now, &[], true);
+        for account in summary.accounts.iter().filter(|account| account.end.is_none()) {
+            let held = held.remove(&account.key).unwrap_or_default();
+            prop_assert_eq!(bytes_of(held.values().copied()), bytes_of(account.stacks.iter().map(|stack| stack.totals.outstanding)));
+            let scanned: u64 = ages[&account.key].iter().flat_map(|ages| ages.bytes).sum();
+            let told: u64 = account.stacks.iter().filter_map(|stack| stack.ages).flat_map(|ages| ages.bytes).sum();
+            let outstanding = bytes_of(account.stacks.iter().map(|stack| stack.totals.outstanding));
+            // Each is rounded by itself.
+            let rounding = if sampled { 5 * account.stacks.len() as u64 } else { 0 };
+            prop_assert!(told.abs_diff(outstanding) <= rounding && scanned.abs_diff(outstanding) <= rounding);
+            let peak = account.peak.map_or(0, |peak| peak.bytes);
+            let most = account.sums.outstanding.peak.bytes;
+            prop_assert!(peak <= most && most <= peak + peak / 50 + 1, "{} of {}", peak, most);
+            let own = account.stacks.iter().filter(|stack| stack.memory.is_outstanding());
+            prop_assert!(bytes_of(own.map(|stack| stack.at_peak)).abs_diff(peak) <= rounding + 1);
+        }
+    }
+
     #[test]
     fn sums_stay_true_when_the_limit_of_live_blocks_bites(
         events in events(false), max_live in 1_u64..8, sampled in any::<bool>()
@@ -224,7 +269,7 @@ proptest! {
         const LIVE: u64 = 500;
         let mut shard = shard(LIVE, true, sampled);
         apply(&mut shard, &events);
-        let before = shard.summary(Moment::from_nanoseconds(NOW), &[]).refused.live_blocks;
+        let before = shard.summary(Moment::from_nanoseconds(NOW), &[], true).refused.live_blocks;
         for pid in PIDS {
             let head = Head { kind: Kind::Exit as u16, flags: 0, pid, tid: pid * 10, frames: 0, time: NOW };
             apply(&mut shard, &[bytes(&head)]);
@@ -256,6 +301,10 @@ proptest! {
     }
 }
 
+fn bytes_of(usages: impl Iterator<Item = Usage>) -> u64 {
+    usages.map(|usage| usage.bytes).fold(0, u64::saturating_add)
+}
+
 fn one(kind: Kind, pid: u32) -> Head {
     Head { kind: kind as u16, flags: 0, pid, tid: pid * 10, frames: 0, time: 1 << 21 }
 }
@@ -275,7 +324,7 @@ fn a_recorded_block_stands_for_others_until_it_is_released() {
     };
     let release = |address| bytes(&Release { head: one(Kind::Release, 1), address });
     apply(&mut shard, &[block(0x1000, 16), block(0x2000, 1 << 20), release(0x3000), release(0x9000)]);
-    let summary = shard.summary(Moment::from_nanoseconds(NOW), &[]);
+    let summary = shard.summary(Moment::from_nanoseconds(NOW), &[], true);
     let account = &summary.accounts[0];
     assert_eq!(summary.unmatched.older_releases, 0);
     assert_eq!((account.recorded, account.spread.blocks, account.spread.bytes), (2, 2, (1 << 20) + 16));

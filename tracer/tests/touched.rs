@@ -56,7 +56,7 @@ impl Recorded {
     }
 
     fn account(&self, pid: u32) -> AccountSummary {
-        let summary = self.0.summary(Moment::from_nanoseconds(100 * SECOND), &[]);
+        let summary = self.0.summary(Moment::from_nanoseconds(100 * SECOND), &[], true);
         summary.accounts.into_iter().rfind(|account| account.key.pid == pid).unwrap()
     }
 
@@ -212,6 +212,6 @@ fn more_ranges_than_there_is_room_for_are_refused_and_counted() {
         recorded.touch(AT + 2 * page * PAGE, touched::ANONYMOUS, 1, 4096, 0);
     }
     assert_eq!(recorded.totals(Memory::TouchedAnonymous, 1).outstanding, pages(1_000));
-    let refused = recorded.0.summary(Moment::from_nanoseconds(2 * SECOND), &[]).refused;
+    let refused = recorded.0.summary(Moment::from_nanoseconds(2 * SECOND), &[], true).refused;
     assert_eq!(refused.live_blocks_bytes, 10 * PAGE);
 }

@@ -1,20 +1,29 @@
 //! What the arguments mean, checked: plain structures that the commands work from.
 
+mod capture;
+mod watching;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap_complete::Shell;
 
-use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, Mode, RecordArgs, Sample};
+pub use self::capture::{Capture, Sizes, Targets};
+pub use self::watching::{Form, Hook, HookCause, Watching};
+use super::args::{self, AllocatorArgs, DoctorArgs, LaunchArgs, MarkArgs, RecordArgs};
 use crate::allocator::{NamedAllocators, TypedError};
-use crate::kernel::StackMethod;
+use crate::process::target::printable;
 
 /// What is to be done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     /// Record.
     Record(Box<Recording>),
+    /// Watch.
+    Watch(Box<Watching>),
+    /// Set a mark in the recordings of a process, or in all.
+    Mark(Option<u32>),
     /// Examine the machine, and a process.
     Doctor {
         /// The process.
@@ -41,66 +50,17 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     /// What is recorded.
-    pub mode: Mode,
-    /// Whom to record.
-    pub targets: Targets,
-    /// How long; `None`: until interrupted, or until the last target ends. Never 0.
-    pub duration: Option<Duration>,
+    pub capture: Capture,
     /// How often to report meanwhile; `None`: only at the end. Never 0.
     pub interval: Option<Duration>,
-    /// Allocations of other sizes are refused.
-    pub sizes: Sizes,
-    /// Bytes for which one block is recorded, on average; `None`: every block is recorded.
-    pub sample: Option<u32>,
-    /// How much the targets may be slowed down, in millionths; `None`: as much as it takes. Never 0.
-    pub max_overhead: Option<u32>,
     /// Younger blocks are not shown; 0 shows all.
     pub older: Duration,
     /// Most stacks in the text report; at least 1.
     pub top: usize,
     /// Where reports go.
     pub outputs: Outputs,
-    /// Whether debuginfod servers are asked for debug information.
-    pub debuginfod: bool,
-    /// Whether children of the targets are recorded too.
-    pub follow: bool,
-    /// How stacks are taken.
-    pub stacks: StackMethod,
-    /// Most live blocks that are kept; at least 1.
-    pub max_live: u64,
-    /// Bytes of all rings together; a power of two.
-    pub ring_bytes: u64,
-    /// Rings, a power of two; `None`: as many as suit the machine.
-    pub shards: Option<u32>,
-    /// Whether the probes' programs do nothing.
-    pub empty_programs: bool,
     /// What to show besides blocks and anonymous mappings.
     pub show: Show,
-    /// Allocators to trace besides those that heaptide knows.
-    pub named: NamedAllocators,
-}
-
-/// Whom to record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Targets {
-    /// Running processes, each once, in the order in which they were named.
-    Pids(Vec<u32>),
-    /// A command that heaptide starts.
-    Command {
-        /// Its name or path.
-        program: OsString,
-        /// Its arguments, without its name.
-        args: Vec<OsString>,
-    },
-}
-
-/// Sizes of allocations that are recorded, in bytes, both ends included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// The smallest.
-    pub min: u64,
-    /// The largest; not smaller than `min`.
-    pub max: u64,
 }
 
 /// Where a report goes.
@@ -161,6 +121,24 @@ pub enum UsageError {
     /// A report to a file without a name.
     #[error("--folded and --json expect a file's name, or - for standard output")]
     EmptyName,
+    /// A file of suppressions that cannot be read.
+    #[error("--suppressions {}: {reason} (name a file of lines such as leak:function)", printable(&path.to_string_lossy()))]
+    Suppressions {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A cause for which no command can be run.
+    #[error("{option} {typed}: {reason}")]
+    Cause {
+        /// The option.
+        option: &'static str,
+        /// What was given.
+        typed: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Allocators that cannot be traced so.
     #[error(transparent)]
     Allocators(#[from] TypedError),
@@ -172,6 +150,8 @@ impl TryFrom<args::Command> for Command {
     fn try_from(command: args::Command) -> Result<Self, UsageError> {
         Ok(match command {
             args::Command::Record(args) => Self::Record(Box::new(Recording::try_from(*args)?)),
+            args::Command::Watch(args) => Self::Watch(Box::new(Watching::try_from(*args)?)),
+            args::Command::Mark(MarkArgs { pid }) => Self::Mark(pid),
             args::Command::Doctor(DoctorArgs { pid, allocators }) => Self::Doctor { pid, named: named(allocators)? },
             args::Command::Man => Self::Man,
             args::Command::Completions { shell } => Self::Completions(shell),
@@ -184,15 +164,6 @@ impl TryFrom<RecordArgs> for Recording {
     type Error = UsageError;
 
     fn try_from(args: RecordArgs) -> Result<Self, UsageError> {
-        let sizes = Sizes { min: args.min_size.unwrap_or(0), max: args.max_size.unwrap_or(u64::MAX) };
-        if sizes.min > sizes.max {
-            return Err(UsageError::Sizes { min: sizes.min, max: sizes.max });
-        }
-        if args.mode == Mode::Growth
-            && let Some(option) = about_blocks(&args)
-        {
-            return Err(UsageError::NoBlocks { option });
-        }
         let outputs = Outputs { folded: args.folded, json: args.json };
         if [&outputs.folded, &outputs.json].into_iter().flatten().any(|o| *o == Destination::File(PathBuf::new())) {
             return Err(UsageError::EmptyName);
@@ -201,68 +172,21 @@ impl TryFrom<RecordArgs> for Recording {
             return Err(UsageError::SameOutput);
         }
         Ok(Self {
-            mode: args.mode,
-            targets: targets(args.pids, args.command),
-            duration: args.duration,
+            capture: Capture::try_from(args.capture)?,
             interval: args.interval,
-            sizes,
-            sample: match args.sample {
-                None | Some(Sample::Everything) => None,
-                Some(Sample::Every(interval)) => Some(interval),
-            },
-            max_overhead: args.max_overhead,
             older: args.older,
             top: args.top,
             outputs,
-            debuginfod: args.debuginfod,
-            follow: args.follow,
-            stacks: args.stacks.into(),
-            max_live: args.max_live,
-            ring_bytes: args.ring,
-            shards: args.shards,
-            empty_programs: args.empty_programs,
             show: Show {
                 files: args.show.contains(&args::Show::Files),
                 thread_stacks: args.show.contains(&args::Show::ThreadStacks),
             },
-            named: named(args.allocators)?,
         })
     }
 }
 
-/// An option that was given and has a meaning for blocks alone.
-fn about_blocks(args: &RecordArgs) -> Option<&'static str> {
-    let allocators = &args.allocators;
-    [
-        (args.sample.is_some(), "--sample"),
-        (args.max_overhead.is_some(), "--max-overhead"),
-        (args.min_size.is_some(), "--min-size"),
-        (args.max_size.is_some(), "--max-size"),
-        (!allocators.specs.is_empty(), "--allocator"),
-        (!allocators.files.is_empty(), "--allocator-file"),
-        (args.empty_programs, "--empty-programs"),
-    ]
-    .into_iter()
-    .find_map(|(is_given, option)| is_given.then_some(option))
-}
-
 fn named(args: AllocatorArgs) -> Result<NamedAllocators, TypedError> {
     NamedAllocators::from_typed(args.specs, &args.files)
-}
-
-/// The parser lets exactly one of the two through.
-fn targets(pids: Vec<u32>, command: Vec<OsString>) -> Targets {
-    let mut command = command.into_iter();
-    if let Some(program) = command.next() {
-        return Targets::Command { program, args: command.collect() };
-    }
-    let mut once: Vec<u32> = Vec::with_capacity(pids.len());
-    for pid in pids {
-        if !once.contains(&pid) {
-            once.push(pid);
-        }
-    }
-    Targets::Pids(once)
 }
 
 #[cfg(test)]

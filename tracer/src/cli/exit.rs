@@ -5,6 +5,8 @@
 //! | 0 | done |
 //! | 1 | heaptide's own failure |
 //! | 2 | wrong usage |
+//! | 10 | `watch --exit-code`: something grows |
+//! | 11 | `watch --exit-code`: it is too early to say |
 //! | 126, 127 | `record -- CMD`: CMD cannot be executed, is not found |
 //! | CMD's own, 128 + n | `record -- CMD`: CMD exited so, or was ended by signal n |
 
@@ -19,6 +21,10 @@ use crate::process::target::printable;
 pub const FAILURE: u8 = 1;
 /// Wrong usage.
 pub const USAGE: u8 = 2;
+/// Something grows: a leak suspect, or memory that is not the heap.
+pub const GROWS: u8 = 10;
+/// It is too early to say whether anything grows.
+pub const TOO_EARLY: u8 = 11;
 /// A command that cannot be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// A command that is not found.
@@ -32,6 +38,7 @@ Exit codes:
   0         done
   1         heaptide failed; one line on standard error says why
   2         wrong usage
+  10, 11    watch --exit-code: something grows; it is too early to say
   126, 127  record -- CMD: CMD cannot be executed, CMD is not found
   other     record -- CMD: CMD's own, or 128 + n when signal n ended it";
 
@@ -84,6 +91,16 @@ pub(super) fn code_of(error: &anyhow::Error) -> u8 {
 #[must_use]
 pub fn of_command(status: ExitStatus) -> ExitCode {
     ExitCode::from(command_code(status))
+}
+
+/// heaptide's exit code for the verdict on a watch, in its word.
+#[must_use]
+pub fn of_verdict(word: &str) -> u8 {
+    match word {
+        "growing" | "not_the_heap" => GROWS,
+        "too_early" => TOO_EARLY,
+        _ => 0,
+    }
 }
 
 fn command_code(status: ExitStatus) -> u8 {

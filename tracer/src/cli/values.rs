@@ -5,17 +5,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heaptide_common::sampling::MAX_INTERVAL;
-use parse_size::{ByteSuffix, Config};
 
 use super::args::Sample;
 use super::config::Destination;
 use crate::allocator::{NamedAllocator, NamedError};
+use crate::units;
+pub(super) use crate::units::size;
 
 /// Longest time that can be asked for: longer ones are a slip, and could not be added to a clock.
 const MAX_DURATION: Duration = Duration::from_hours(24 * 365);
 
 /// Smallest and largest memory for rings, in bytes: below, every burst is lost; above, the kernel refuses.
 const RING_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 30;
+
+/// Memory is looked at no more often: each look takes as long as a few thousand allocations.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Most rings, as the kernel part has room for.
 const MAX_SHARDS: u32 = 8;
@@ -37,14 +41,6 @@ pub(super) fn positive_time(text: &str) -> Result<Duration, String> {
         Duration::ZERO => Err("expected a time longer than 0".to_owned()),
         time => Ok(time),
     }
-}
-
-/// A size in bytes, as GNU's tools read it: `4096`, `4K` and `4KiB` are the same, `4KB` is 4000.
-pub(super) fn size(text: &str) -> Result<u64, String> {
-    const ACCEPTED: &str = "expected a size such as 4096, 4K (4096 bytes), 4KiB (the same), 4KB (4000 bytes) or 2M";
-    let decimal = text.trim_end().ends_with(['b', 'B']);
-    let config = if decimal { Config::new() } else { Config::new().with_binary() };
-    config.parse_size(text).map_err(|_| ACCEPTED.to_owned())
 }
 
 /// Bytes for each recorded block.
@@ -75,8 +71,9 @@ pub(super) fn ring_bytes(text: &str) -> Result<u64, String> {
 
 /// A number of things, at least one: `500000`, `20M` (twenty million).
 pub(super) fn count(text: &str) -> Result<u64, String> {
-    let number = Config::new().with_byte_suffix(ByteSuffix::Deny).parse_size(text).ok().filter(|&number| number > 0);
-    number.ok_or_else(|| "expected a number of 1 or more, such as 500000, 500k or 20M".to_owned())
+    units::number(text)
+        .filter(|&number| number > 0)
+        .ok_or_else(|| "expected a number of 1 or more, such as 500000, 500k or 20M".to_owned())
 }
 
 /// [`count`], for what is held in memory.
@@ -94,6 +91,21 @@ pub(super) fn shards(text: &str) -> Result<u32, String> {
 pub(super) fn pid(text: &str) -> Result<u32, String> {
     let number = text.trim().parse().ok().filter(|&number: &u32| number > 0 && i32::try_from(number).is_ok());
     number.ok_or_else(|| "expected a process id such as 4711, or several with commas between them".to_owned())
+}
+
+/// The name of a process, as the kernel or its executable's file has it.
+pub(super) fn name(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() || text.contains('/') {
+        return Err("expected the name of a process without directories, such as redis-server".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// How often memory is looked at.
+pub(super) fn watch_interval(text: &str) -> Result<Duration, String> {
+    let time = time(text)?;
+    if time < SHORTEST_INTERVAL { Err("expected a time of at least 50ms".to_owned()) } else { Ok(time) }
 }
 
 /// An allocator as its user names it.
@@ -124,19 +136,6 @@ mod tests {
         }
         assert!(positive_time("0s").is_err());
         assert_eq!(positive_time("1ns"), Ok(Duration::from_nanos(1)));
-    }
-
-    #[test]
-    fn sizes_are_binary_unless_they_end_in_b() {
-        let cases = [("4096", 4096), ("4K", 4096), ("4k", 4096), ("4KiB", 4096), ("4KB", 4000), ("1MB", 1_000_000)];
-        for (text, expected) in
-            cases.into_iter().chain([("1M", 1 << 20), ("1.5M", 3 << 19), ("2GiB", 2 << 30), ("0", 0)])
-        {
-            assert_eq!(size(text), Ok(expected), "{text}");
-        }
-        for text in ["", "-1", "4 apples", "KiB", "99999999999G"] {
-            assert!(size(text).unwrap_err().starts_with("expected a size"), "{text}");
-        }
     }
 
     #[test]

@@ -12,12 +12,15 @@ use super::{
     grain::{Choice, Grain},
     ledger::Ledger,
     mapping::Unmapping,
+    peak::Peak,
     ranges::Ranges,
-    summary::{AccountSummary, Key, StackSummary},
+    sample::AccountSample,
+    summary::{AccountSummary, AtPeak, Key, StackSummary},
+    survey::{AgeScan, Look, Survey},
     table::{Block, LiveTable},
     touched::{FaultCounts, pages},
 };
-use crate::profile::{End, Memory, Refused, Unmatched, Usage};
+use crate::profile::{Ages, End, Memory, Refused, Unmatched, Usage};
 
 /// What all accounts of a shard count together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +61,8 @@ pub struct Account {
     is_sampled: bool,
     /// Blocks that were recorded.
     recorded: u64,
+    /// Releases of blocks that are older than the trace.
+    older_releases: u64,
     /// By what the newest block was chosen.
     choice: Choice,
     pub(super) ledger: Ledger,
@@ -72,6 +77,10 @@ pub struct Account {
     pub(super) unmapping: FxHashMap<u32, Unmapping>,
     /// Where the program break is, once a call has told.
     pub(super) program_break: Option<u64>,
+    /// By how much its allocator has moved it up.
+    pub(super) break_bytes: u64,
+    /// What was held at its highest moment.
+    peak: Peak,
 }
 
 impl Account {
@@ -84,6 +93,7 @@ impl Account {
             counts: Counts::NONE,
             is_sampled,
             recorded: 0,
+            older_releases: 0,
             choice: Choice::ALL,
             ledger: Ledger::new(if is_sampled { Grain::Fine } else { Grain::Whole }),
             heap: LiveTable::default(),
@@ -94,6 +104,8 @@ impl Account {
             touched: Ranges::default(),
             unmapping: FxHashMap::default(),
             program_break: None,
+            break_bytes: 0,
+            peak: Peak::default(),
         }
     }
 
@@ -133,6 +145,7 @@ impl Account {
 
     /// A block is being freed.
     pub fn release(&mut self, head: &Head, address: u64, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(head.time));
         if self.take(address, tally).is_some() || head.flags & flag::NESTED != 0 {
             return; // what a user-named allocator frees beneath it is its own, unless it was handed out
         }
@@ -144,14 +157,16 @@ impl Account {
     }
 
     /// A release of a block that is not known. With sampling it need not be older: most blocks are not recorded.
-    const fn count_unknown(&self, tally: &mut Tally) {
+    const fn count_unknown(&mut self, tally: &mut Tally) {
         if !self.is_sampled {
             tally.unmatched.older_releases += 1;
+            self.older_releases += 1;
         }
     }
 
     /// A block is being resized: it has ended, unless the call turns out to fail.
     pub fn begin_resize(&mut self, head: &Head, address: u64, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(head.time));
         let block = self.take(address, tally);
         if block.is_none() {
             self.count_unknown(tally);
@@ -178,25 +193,57 @@ impl Account {
         self.settle_mappings();
     }
 
-    /// What there is to tell, with the memory that is older than `older` nanoseconds at `now` as shown.
-    pub fn summary(&self, now: Moment, older: u64, end: Option<End>) -> AccountSummary {
-        let shown = (older > 0).then(|| self.older_than(now, older));
+    /// Whether more is held than ever: it is copied then. A highest moment ends with a release, so that is when to look.
+    pub fn look_for_peak(&mut self, now: Moment) {
+        self.peak.look(&self.ledger, now);
+    }
+
+    /// What is held now, and the stacks that have changed since this was last asked.
+    pub fn sample(&mut self) -> AccountSample {
+        let is_first = !self.ledger.was_told();
+        let (sums, changes) = (self.ledger.sums(), self.ledger.take_changes());
+        AccountSample {
+            key: self.key,
+            is_first,
+            sums,
+            break_bytes: self.break_bytes,
+            older_releases: self.older_releases,
+            changes,
+        }
+    }
+
+    /// What there is to tell of the blocks as a look finds them.
+    pub fn summary(&self, look: Look<'_>, end: Option<End>) -> AccountSummary {
+        let Look { now, older, .. } = look;
+        let survey = (look.ages || older > 0).then(|| self.survey(look).seen);
         let spreads = self.spreads(|since| older == 0 || now.since(since) >= older);
         let (totals, sums) = self.ledger.totals();
-        let stacks =
-            self.ledger.entries().iter().zip(totals).enumerate().map(|(index, (entry, totals))| StackSummary {
+        let stacks = self.ledger.entries().iter().zip(totals).enumerate().map(|(index, (entry, totals))| {
+            let seen = survey.as_ref().map(|survey| &survey[index]);
+            let seen = seen.filter(|_| look.ages);
+            StackSummary {
                 memory: entry.memory,
                 stack: entry.stack,
                 totals,
-                shown: shown.as_ref().map_or(totals.outstanding, |shown| shown[index]),
+                shown: match &survey {
+                    Some(survey) if older > 0 => self.ledger.round(survey[index].shown),
+                    _ => totals.outstanding,
+                },
+                at_peak: self.ledger.round(self.peak.held.get(index).copied().unwrap_or_default()),
+                ages: seen.map(|seen| self.rounded_ages(seen.ages)),
+                generations: seen
+                    .map(|seen| seen.generations.iter().map(|&usage| self.ledger.round(usage)).collect())
+                    .unwrap_or_default(),
                 spread: spreads.get(index).copied().unwrap_or_default(),
                 in_pulses: entry.choice.pulse > 1,
-            });
+            }
+        });
         let mut summary = AccountSummary {
             key: self.key,
             forked_from: self.forked_from,
             end,
             sums,
+            peak: (self.peak.bytes > 0).then_some(AtPeak { bytes: self.peak.bytes, at: self.peak.at }),
             counts: self.counts,
             recorded: self.recorded,
             spread: self.spread(),
@@ -218,16 +265,38 @@ impl Account {
         self.touched = Ranges::default();
     }
 
-    fn older_than(&self, now: Moment, older: u64) -> Vec<Usage> {
-        let mut shown = vec![Usage::default(); self.ledger.entries().len()];
-        let is_old = |since| now.since(since) >= older;
-        let mut add = |entry, bytes| shown[entry as usize] += self.ledger.weigh(entry, Usage::block(bytes));
-        self.heap.blocks().filter(|block| is_old(block.since)).for_each(|block| add(block.entry, block.size));
-        self.ranges.iter().filter(|range| is_old(range.since)).for_each(|range| add(range.entry, range.length()));
-        for range in self.touched.iter().filter(|range| is_old(range.since)) {
-            shown[range.entry as usize] += self.ledger.weigh(range.entry, pages(range.length()));
+    /// Looks at a part of the blocks; says whether it was the last.
+    pub fn scan_ages(&self, part: usize, scan: &AgeScan, ages: &mut Vec<[u64; 5]>) -> bool {
+        let mut add = |entry, since, bytes| {
+            scan.add(ages, entry, since, self.ledger.weigh(entry, Usage::block(bytes)).bytes);
+        };
+        self.heap.part(part).for_each(|block| add(block.entry, block.since, block.size));
+        let is_last = part + 1 == LiveTable::PARTS;
+        if is_last {
+            self.ranges.iter().for_each(|range| add(range.entry, range.since, range.length()));
+            self.touched.iter().for_each(|range| add(range.entry, range.since, range.length()));
         }
-        shown.into_iter().map(|usage| self.ledger.round(usage)).collect()
+        is_last
+    }
+
+    /// Bytes by age, from units of the grain.
+    pub fn rounded_ages(&self, bytes: [u64; 5]) -> Ages {
+        Ages { bytes: bytes.map(|bytes| self.ledger.round(Usage { bytes, blocks: 0 }).bytes) }
+    }
+
+    fn survey(&self, look: Look<'_>) -> Survey {
+        let mut survey = Survey::new(look, self.ledger.entries().len());
+        let weigh = |entry, usage| self.ledger.weigh(entry, usage);
+        for block in self.heap.blocks() {
+            survey.add(block.entry, block.since, weigh(block.entry, Usage::block(block.size)));
+        }
+        for range in self.ranges.iter() {
+            survey.add(range.entry, range.since, weigh(range.entry, Usage::block(range.length())));
+        }
+        for range in self.touched.iter() {
+            survey.add(range.entry, range.since, weigh(range.entry, pages(range.length())));
+        }
+        survey
     }
 
     /// How far the estimate of each stack can be off, by its blocks of which `wanted` holds; none without sampling.
@@ -262,6 +331,7 @@ impl Account {
         let Some(block) = block else {
             let uncounted = u64::from(!self.is_sampled);
             tally.unmatched.older_releases = tally.unmatched.older_releases.saturating_sub(uncounted);
+            self.older_releases = self.older_releases.saturating_sub(uncounted);
             return;
         };
         self.insert(address, block, tally);
@@ -274,6 +344,7 @@ impl Account {
             Some(missed) => {
                 let was_expected = [missed.entry, block.entry].iter().any(|&entry| self.ledger.is_of_pulse(entry));
                 tally.unmatched.replaced_blocks += u64::from(!was_expected);
+                self.look_for_peak(block.since);
                 self.ledger.release(missed.entry, Usage::block(missed.size));
             }
             None => tally.live += 1,

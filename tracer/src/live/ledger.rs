@@ -2,7 +2,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::grain::{Choice, Grain};
+use super::{
+    grain::{Choice, Grain},
+    sample::Change,
+};
 use crate::profile::{ByMemory, Memory, Totals, Usage};
 
 /// One stack's totals.
@@ -16,6 +19,8 @@ pub struct Entry {
     pub choice: Choice,
     /// What became of its memory, in units of the ledger's grain.
     totals: Totals,
+    /// Whether it is among those that have changed.
+    is_changed: bool,
 }
 
 /// Most entries of a ledger, some 150 bytes each: memory whose stack finds none counts as without a stack.
@@ -29,6 +34,10 @@ pub struct Ledger {
     entries: Vec<Entry>,
     sums: ByMemory,
     refused: u64,
+    /// Entries that hold more or less than when they were last asked for.
+    changed: Vec<u32>,
+    /// Whether that was asked for before.
+    was_told: bool,
 }
 
 impl Ledger {
@@ -54,7 +63,7 @@ impl Ledger {
             return self.chosen(memory, 0, choice);
         }
         let entry = self.entries.len() as u32;
-        self.entries.push(Entry { memory, stack, choice, totals: Totals::default() });
+        self.entries.push(Entry { memory, stack, choice, totals: Totals::default(), is_changed: false });
         self.index.insert(name, entry);
         entry
     }
@@ -180,8 +189,14 @@ impl Ledger {
             let outstanding = totals.outstanding;
             *totals = Totals { inherited: outstanding, outstanding, peak: outstanding, ..Totals::default() };
         };
-        let mut child = Self { refused: 0, ..self.clone() };
-        child.entries.iter_mut().for_each(|entry| inherit(&mut entry.totals));
+        let mut child = Self { refused: 0, changed: Vec::new(), was_told: false, ..self.clone() };
+        for (index, entry) in child.entries.iter_mut().enumerate() {
+            inherit(&mut entry.totals);
+            entry.is_changed = entry.totals.outstanding != Usage::default();
+            if entry.is_changed {
+                child.changed.push(index as u32);
+            }
+        }
         inherit(&mut child.sums.outstanding);
         inherit(&mut child.sums.touched.resident);
         for memory in Memory::ALL {
@@ -190,9 +205,51 @@ impl Ledger {
         child
     }
 
-    fn each(&mut self, entry: u32, change: impl Fn(&mut Totals)) {
-        let entry = &mut self.entries[entry as usize];
+    /// The entries that hold more or less than when this was last asked.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        self.was_told = true;
+        let changed = std::mem::take(&mut self.changed);
+        let mut change = |index: u32| {
+            let entry = &mut self.entries[index as usize];
+            entry.is_changed = false;
+            let outstanding = self.grain.round(entry.totals.outstanding);
+            Change { entry: index, memory: entry.memory, stack: entry.stack, outstanding }
+        };
+        changed.into_iter().map(&mut change).collect()
+    }
+
+    /// Whether changes were asked for before.
+    #[must_use]
+    pub const fn was_told(&self) -> bool {
+        self.was_told
+    }
+
+    /// The sums of all entries, each rounded by itself.
+    #[must_use]
+    pub fn sums(&self) -> ByMemory {
+        let mut sums = self.sums;
+        if self.grain == Grain::Fine {
+            sums.outstanding = self.grain.round_totals(&sums.outstanding);
+            sums.touched.resident = self.grain.round_totals(&sums.touched.resident);
+            for memory in Memory::ALL {
+                *sums.of_mut(memory) = self.grain.round_totals(sums.of(memory));
+            }
+        }
+        sums
+    }
+
+    /// What each entry holds, in units of the grain.
+    pub fn held(&self) -> impl Iterator<Item = Usage> {
+        self.entries.iter().map(|entry| entry.totals.outstanding)
+    }
+
+    fn each(&mut self, index: u32, change: impl Fn(&mut Totals)) {
+        let entry = &mut self.entries[index as usize];
         change(&mut entry.totals);
+        if !entry.is_changed {
+            entry.is_changed = true;
+            self.changed.push(index);
+        }
         self.sums.each_of(entry.memory, change);
     }
 }
@@ -222,6 +279,24 @@ mod tests {
         ledger.allocate(growth, Usage::block(1 << 20));
         assert_eq!(ledger.outstanding(), Usage::block(10));
         assert_eq!(ledger.totals().1.allocator.outstanding, Usage::block(1 << 20));
+    }
+
+    #[test]
+    fn a_change_is_told_once_with_what_is_held_then() {
+        let mut ledger = Ledger::default();
+        let (one, two) = (ledger.entry(Memory::Heap, 1), ledger.entry(Memory::Anonymous, 2));
+        ledger.allocate(one, Usage::block(100));
+        ledger.allocate(two, Usage::block(8192));
+        ledger.allocate(one, Usage::block(20));
+        let change =
+            |entry, memory, stack, bytes, blocks| Change { entry, memory, stack, outstanding: Usage { bytes, blocks } };
+        let changes = ledger.take_changes();
+        assert_eq!(changes, [change(0, Memory::Heap, 1, 120, 2), change(1, Memory::Anonymous, 2, 8192, 1)]);
+        assert!(ledger.take_changes().is_empty());
+        ledger.release(two, Usage::block(8192));
+        assert_eq!(ledger.take_changes(), [change(1, Memory::Anonymous, 2, 0, 0)]);
+        // A child has its parent's blocks, and tells of them.
+        assert_eq!(ledger.forked().take_changes(), [change(0, Memory::Heap, 1, 120, 2)]);
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(super) struct Unmapping {
 impl Account {
     /// Memory was mapped.
     pub fn map(&mut self, map: &Map, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(map.head.time));
         let end = map.address.saturating_add(round_up(map.length, page_size(map.flags)));
         let replaced = self.cut(map.address, end);
         let fixed = map.flags & libc::MAP_FIXED.cast_unsigned() != 0;
@@ -53,6 +54,7 @@ impl Account {
 
     /// Memory is being unmapped or moved.
     pub fn begin_unmap(&mut self, unmap: &Unmap, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(unmap.head.time));
         let end = unmap.address.saturating_add(round_up(unmap.length, PAGE));
         let memory = self.ranges.find(unmap.address).map(|range| self.ledger.memory(range.entry));
         let cut = self.cut(unmap.address, end);
@@ -77,6 +79,7 @@ impl Account {
 
     /// The remapping that the thread had begun has ended.
     pub fn end_remap(&mut self, remap: &Remap, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(remap.head.time));
         let unmapping = self.unmapping.remove(&remap.head.tid);
         if remap.head.flags & flag::SUCCEEDED == 0 {
             if let Some(unmapping) = unmapping {
@@ -101,11 +104,13 @@ impl Account {
 
     /// The program break was moved.
     pub fn move_break(&mut self, moved: &Break, tally: &mut Tally) {
+        self.look_for_peak(Moment::from_nanoseconds(moved.head.time));
         let before = if moved.before == 0 { self.program_break } else { Some(moved.before) };
         self.program_break = Some(moved.after);
         let Some(before) = before else { return };
         let (before, after) = (round_up(before, PAGE), round_up(moved.after, PAGE));
         if after < before {
+            self.break_bytes = self.break_bytes.saturating_sub(before - after);
             self.cut(after, before);
             self.untouch(after, before);
         } else if after > before {
@@ -114,6 +119,9 @@ impl Account {
             // The kernel never moves the break over a mapping: one that is there was unmapped unseen.
             tally.unmatched.replaced_blocks += self.cut(before, after).pieces.len() as u64;
             self.add(before, after, memory, moved.stack, &moved.head);
+            if beneath {
+                self.break_bytes = self.break_bytes.saturating_add(after - before);
+            }
         }
     }
 

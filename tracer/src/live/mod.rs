@@ -8,16 +8,21 @@ mod account;
 mod grain;
 mod ledger;
 mod mapping;
+mod peak;
 mod ranges;
+mod sample;
 mod shard;
 mod spread;
 mod summary;
+mod survey;
 mod table;
 mod touched;
 
+pub use sample::{AccountSample, Change, ShardSample};
 pub use shard::{Limits, Notice, Remains, Shard, Start};
 pub use spread::Spread;
-pub use summary::{AccountSummary, Key, StackSummary, Summary};
+pub use summary::{AccountSummary, AtPeak, Key, StackSummary, Summary};
+pub use survey::{AgeScan, AgesOf, Look};
 pub use table::{Block, LiveTable};
 pub use touched::{FaultCounts, TouchedRange, pages};
 

@@ -1,5 +1,7 @@
 //! What one ring tells, applied in its order.
 
+use std::time::Duration;
+
 use rustc_hash::FxHashMap;
 
 use heaptide_common::{
@@ -12,7 +14,9 @@ use super::{
     Moment,
     account::{Account, Tally},
     grain::Choice,
+    sample::ShardSample,
     summary::{AccountSummary, Key, Summary},
+    survey::{AgeScan, AgesOf, Look},
 };
 use crate::{profile::End, ring::Event, stacks::Marks, unwind::reference::Registers};
 
@@ -139,6 +143,8 @@ pub struct Shard {
     guests: FxHashMap<u32, u32>,
     generations: FxHashMap<u32, u32>,
     tally: Tally,
+    /// When marks were set, oldest first.
+    marks: Vec<Moment>,
     events: u64,
 }
 
@@ -155,16 +161,18 @@ impl Shard {
             guests: FxHashMap::default(),
             generations: FxHashMap::default(),
             tally: Tally { max_live: limits.max_live, ..Tally::default() },
+            marks: Vec::new(),
             events: 0,
         }
     }
 
-    /// Opens the account of a process that is traced from now on.
-    pub fn begin(&mut self, pid: u32, start: Start) {
+    /// Opens the account of a process that is traced from now on; gives its name.
+    pub fn begin(&mut self, pid: u32, start: Start) -> Key {
         let key = self.next_key(pid);
         let mut account = self.account(key, None);
         account.is_launcher = start == Start::Launched;
         self.push(account);
+        key
     }
 
     /// Applies an event; gives what others must know of it.
@@ -252,11 +260,82 @@ impl Shard {
         .fold(0, u64::saturating_add)
     }
 
-    /// What is known at `now`, with what living threads have done, recorded or not.
+    /// From now on blocks count after these marks, oldest first.
+    pub fn set_marks(&mut self, marks: Vec<Moment>) {
+        self.marks = marks;
+    }
+
+    /// Whether an account holds more than ever: that is kept.
+    pub fn look_for_peaks(&mut self, now: Moment) {
+        for &index in self.open.values() {
+            if let State::Open(account) = &mut self.accounts[index] {
+                account.look_for_peak(now);
+            }
+        }
+    }
+
+    /// What the open accounts hold, and the stacks that changed since this was last asked.
+    pub fn sample(&mut self) -> ShardSample {
+        let mut indexes: Vec<usize> = self.open.values().copied().collect();
+        indexes.sort_unstable();
+        let mut accounts = Vec::with_capacity(indexes.len());
+        for index in indexes {
+            if let State::Open(account) = &mut self.accounts[index] {
+                accounts.push(account.sample());
+            }
+        }
+        ShardSample { accounts, events: self.events, cost: Duration::ZERO }
+    }
+
+    /// Begins to look at the ages of all blocks.
     #[must_use]
-    pub fn summary(&self, now: Moment, counts: &[(u32, Counts)]) -> Summary {
+    pub fn begin_age_scan(&self, now: Moment) -> AgeScan {
+        let open = self.open.values().filter_map(|&index| match &self.accounts[index] {
+            State::Open(account) => Some((index, account.key)),
+            State::Closed(_) => None,
+        });
+        AgeScan { now, accounts: open.collect(), part: 0, ages: FxHashMap::default() }
+    }
+
+    /// Looks at the next part of the blocks; gives the ages when it was the last.
+    pub fn scan_ages(&self, scan: &mut AgeScan) -> Option<AgesOf> {
+        let Some(&(index, key)) = scan.accounts.last() else { return Some(self.ages_of(scan)) };
+        let mut ages = scan.ages.remove(&key).unwrap_or_default();
+        let is_done = match &self.accounts[index] {
+            State::Open(account) if account.key == key => account.scan_ages(scan.part, scan, &mut ages),
+            _ => true,
+        };
+        scan.ages.insert(key, ages);
+        scan.part += 1;
+        if is_done {
+            scan.accounts.pop();
+            scan.part = 0;
+        }
+        scan.accounts.is_empty().then(|| self.ages_of(scan))
+    }
+
+    fn ages_of(&self, scan: &mut AgeScan) -> AgesOf {
+        let rounded = |(key, ages): (Key, Vec<[u64; 5]>)| match self.account_of(key) {
+            Some(account) => (key, ages.into_iter().map(|bytes| account.rounded_ages(bytes)).collect()),
+            None => (key, Vec::new()),
+        };
+        std::mem::take(&mut scan.ages).into_iter().map(rounded).collect()
+    }
+
+    fn account_of(&self, key: Key) -> Option<&Account> {
+        match &self.accounts[*self.open.get(&key.pid)?] {
+            State::Open(account) if account.key == key => Some(account),
+            _ => None,
+        }
+    }
+
+    /// What is known at `now`, with what living threads have done, recorded or not, and with how old it is if `ages` are
+    /// wanted.
+    #[must_use]
+    pub fn summary(&self, now: Moment, counts: &[(u32, Counts)], ages: bool) -> Summary {
+        let look = Look { now, older: self.older, marks: &self.marks, ages };
         let accounts = self.accounts.iter().map(|state| match state {
-            State::Open(account) => account.summary(now, self.older, None),
+            State::Open(account) => account.summary(look, None),
             State::Closed(summary) => (**summary).clone(),
         });
         let mut accounts: Vec<AccountSummary> = accounts.collect();
@@ -277,7 +356,8 @@ impl Shard {
                 account.settle(&mut self.tally);
             }
         }
-        self.summary(now, counts)
+        self.look_for_peaks(now);
+        self.summary(now, counts, true)
     }
 
     fn account(&self, key: Key, forked_from: Option<u32>) -> Account {
@@ -342,7 +422,10 @@ impl Shard {
 
     fn close(&mut self, index: usize, head: &Head, end: End) {
         let State::Open(account) = &mut self.accounts[index] else { return };
-        let summary = account.summary(Moment::from_nanoseconds(head.time), self.older, Some(end));
+        let now = Moment::from_nanoseconds(head.time);
+        account.look_for_peak(now);
+        let look = Look { now, older: self.older, marks: &self.marks, ages: true };
+        let summary = account.summary(look, Some(end));
         account.close(&mut self.tally);
         self.accounts[index] = State::Closed(Box::new(summary));
     }

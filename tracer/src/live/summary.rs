@@ -4,10 +4,10 @@ use heaptide_common::sampling::Counts;
 use rustc_hash::FxHashMap;
 
 use super::{
-    Spread,
+    Moment, Spread,
     touched::{FaultCounts, TouchedRange},
 };
-use crate::profile::{ByMemory, End, Memory, Refused, Totals, Unmatched, Usage};
+use crate::profile::{Ages, ByMemory, End, Memory, Refused, Totals, Unmatched, Usage};
 
 /// A process, from its start (or exec, or the begin of the trace) to its exec or exit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub struct AccountSummary {
     pub end: Option<End>,
     /// The sums.
     pub sums: ByMemory,
+    /// The highest moment that is known; `None` when nothing was ever held.
+    pub peak: Option<AtPeak>,
     /// What it has done, recorded or not; told with sampling alone.
     pub counts: Counts,
     /// Blocks that were recorded.
@@ -46,8 +48,17 @@ pub struct AccountSummary {
     pub stacks: Vec<StackSummary>,
 }
 
+/// When an account held most, to a fiftieth. With several rings, the latest of their highest moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtPeak {
+    /// Outstanding bytes then.
+    pub bytes: u64,
+    /// When.
+    pub at: Moment,
+}
+
 /// One stack of an account.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct StackSummary {
     /// The kind of memory.
     pub memory: Memory,
@@ -57,6 +68,12 @@ pub struct StackSummary {
     pub totals: Totals,
     /// What is outstanding and old enough.
     pub shown: Usage,
+    /// What it held when the account held most.
+    pub at_peak: Usage,
+    /// How old what it holds is, when that was asked for.
+    pub ages: Option<Ages>,
+    /// What it holds of each generation: before the first mark, after it, and so on; empty without marks.
+    pub generations: Vec<Usage>,
     /// What is known of the blocks that are shown.
     pub spread: Spread,
     /// Whether the blocks were recorded in pulses: their sums can be made larger when it is known for how much more than
@@ -102,6 +119,13 @@ impl AccountSummary {
         self.forked_from = self.forked_from.or(other.forked_from);
         self.end = self.end.or(other.end);
         self.sums += other.sums;
+        self.peak = match (self.peak, other.peak) {
+            (Some(mine), Some(other)) => {
+                let later = if mine.at.since(other.at) < 1 << 51 { mine.at } else { other.at };
+                Some(AtPeak { bytes: mine.bytes.saturating_add(other.bytes), at: later })
+            }
+            (mine, other) => mine.or(other),
+        };
         self.counts += other.counts;
         self.recorded += other.recorded;
         self.spread += other.spread;
@@ -131,6 +155,8 @@ impl AccountSummary {
             }
             is_in_sums[stack.memory as usize] = true;
             (stack.totals, stack.shown, stack.in_pulses) = (scaled, stack.shown.scaled(factor), false);
+            stack.at_peak = stack.at_peak.scaled(factor);
+            stack.generations.iter_mut().for_each(|usage| *usage = usage.scaled(factor));
         }
         let scale = |sum: &mut Totals| sum.peak = sum.peak.scaled(factor).max(sum.outstanding);
         for memory in Memory::ALL.into_iter().filter(|&memory| is_in_sums[memory as usize]) {
@@ -147,10 +173,7 @@ impl AccountSummary {
             self.stacks.iter().enumerate().map(|(place, stack)| (stack.name(), place)).collect();
         for stack in stacks {
             if let Some(&place) = places.get(&stack.name()) {
-                let mine = &mut self.stacks[place];
-                mine.totals += stack.totals;
-                mine.shown += stack.shown;
-                mine.spread += stack.spread;
+                self.stacks[place].add(stack);
             } else {
                 places.insert(stack.name(), self.stacks.len());
                 self.stacks.push(stack);
@@ -160,6 +183,22 @@ impl AccountSummary {
 }
 
 impl StackSummary {
+    fn add(&mut self, other: Self) {
+        self.totals += other.totals;
+        self.shown += other.shown;
+        self.at_peak += other.at_peak;
+        self.spread += other.spread;
+        match (&mut self.ages, other.ages) {
+            (Some(mine), Some(other)) => *mine += other,
+            (mine, other) => *mine = mine.or(other),
+        }
+        if self.generations.is_empty() {
+            self.generations = other.generations;
+        } else {
+            self.generations.iter_mut().zip(other.generations).for_each(|(mine, other)| *mine += other);
+        }
+    }
+
     /// What those that are one have in common.
     const fn name(&self) -> (Memory, u64, bool) {
         (self.memory, self.stack, self.in_pulses)
@@ -179,7 +218,17 @@ mod tests {
         let outstanding = allocated - freed;
         let totals = Totals { allocated, freed, outstanding, peak: allocated, inherited: Usage::default() };
         let spread = Spread::default();
-        StackSummary { memory: Memory::Heap, stack: 7, totals, shown: outstanding, spread, in_pulses }
+        StackSummary {
+            memory: Memory::Heap,
+            stack: 7,
+            totals,
+            shown: outstanding,
+            at_peak: allocated,
+            ages: None,
+            generations: Vec::new(),
+            spread,
+            in_pulses,
+        }
     }
 
     #[test]
@@ -195,6 +244,7 @@ mod tests {
             forked_from: None,
             end: None,
             sums,
+            peak: None,
             counts: Counts::NONE,
             recorded: 8,
             spread: Spread::default(),

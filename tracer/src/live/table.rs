@@ -58,6 +58,14 @@ impl LiveTable {
         self.len() == 0
     }
 
+    /// How many parts [`Self::part`] gives.
+    pub const PARTS: usize = SEGMENTS;
+
+    /// The blocks of one of the parts that the table is made of, in no order.
+    pub fn part(&self, part: usize) -> impl Iterator<Item = &Block> {
+        self.segments[part].values()
+    }
+
     /// All blocks, in no order.
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.segments.iter().flat_map(HashMap::values)

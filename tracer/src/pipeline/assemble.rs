@@ -10,16 +10,18 @@ use super::{
     processes::Processes,
     resident,
     tables::TableCounts,
+    timelines::Timelines,
 };
 use crate::{
     kernel::{Counters, Outcomes, Tallied},
-    live::{AccountSummary, FaultCounts, Spread, StackSummary, Summary},
+    live::{AccountSummary, FaultCounts, Moment, Spread, StackSummary, Summary},
     profile::{
-        Estimate, Evidence, Exact, Frame, Lost, Memory, Process, ProcessGrowth, Refused, Sampled, Stack, Stacks,
+        Estimate, Evidence, Exact, Frame, Lost, Memory, Peak, Process, ProcessGrowth, Refused, Sampled, Stack, Stacks,
         Unknown, Unmatched, Unwinding, Usage,
     },
     stacks::{Leaf, Marks, StackStore},
     symbols::{Code, Symbolizer},
+    timeline::float,
 };
 
 /// How much of the processes goes into a profile.
@@ -35,18 +37,27 @@ pub(super) struct Extent {
     pub(super) is_growth: bool,
 }
 
+/// What is known of growth, for a profile of now.
+#[derive(Clone, Copy)]
+pub(super) struct Grown<'a> {
+    pub(super) timelines: &'a Timelines,
+    pub(super) now: Moment,
+    /// Seconds since the recording began.
+    pub(super) elapsed: f64,
+}
+
 /// The processes of a profile, with names for their stacks.
 pub(super) fn processes(
     summary: Summary,
     known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
-    extent: Extent,
+    (extent, grown): (Extent, Grown<'_>),
     tallied: &Tallied,
 ) -> Vec<Process> {
     let accounts = summary.accounts.into_iter();
     let (mut processes, traced): (Vec<_>, Vec<_>) =
-        accounts.map(|account| process(account, known, store, symbolizer, extent)).unzip();
+        accounts.map(|account| process(account, known, store, symbolizer, (extent, grown))).unzip();
     // When only growth is recorded, no probe is on their functions.
     let traced = if extent.is_growth { Vec::new() } else { traced };
     for (process, allocators) in processes.iter_mut().zip(with_calls(traced, tallied)) {
@@ -61,19 +72,31 @@ fn process(
     known: &mut Processes,
     store: &StackStore,
     symbolizer: &mut Symbolizer,
-    extent: Extent,
+    (extent, grown): (Extent, Grown<'_>),
 ) -> (Process, Vec<Traced>) {
     let processes = known;
     let known = processes.get(account.key);
     let growth = extent.is_growth.then(|| growth(&mut account, processes));
+    let mut judgement = grown.timelines.judgement(account.key);
     if store.has_renamed() {
         account.rename_stacks(|id| store.canonical(id));
+        if let Some(judgement) = &mut judgement {
+            judgement.rename_stacks(|id| store.canonical(id));
+        }
     }
     account.stacks.sort_by_key(|stack| {
         let is_beside = extent.is_growth && !stack.memory.is_own();
         (is_beside, Reverse(stack.shown.bytes), Reverse(stack.totals.allocated.bytes), stack.memory, stack.stack)
     });
-    account.stacks.truncate(extent.most);
+    // Those that grow are shown, however small they are.
+    let is_suspect = |stack: &StackSummary| {
+        judgement.as_ref().is_some_and(|judgement| judgement.is_suspect((stack.memory, stack.stack)))
+    };
+    let mut index = 0;
+    account.stacks.retain(|stack| {
+        index += 1;
+        index <= extent.most || is_suspect(stack)
+    });
     let addresses = |stack: &StackSummary| store.get(stack.stack).map_or(&[][..], |stack| stack.frames);
     let in_a_file = |address: &u64| Code::from(&known.mappings).is_in_a_file(*address);
     // A map can have many megabytes, and most processes make no code.
@@ -90,7 +113,20 @@ fn process(
         let is_return = found.marks.leaf == Leaf::Return;
         named(stack, found.marks, symbolizer.shared_frames(code, found.frames, is_return, &mut frames), extent)
     });
-    let stacks = stacks.collect();
+    let mut stacks: Vec<Stack> = stacks.collect();
+    if let Some(judgement) = &mut judgement {
+        for (stack, summary) in stacks.iter_mut().zip(&account.stacks) {
+            let name = (summary.memory, summary.stack);
+            stack.verdict = judgement.stacks.remove(&name);
+            stack.suppressed = judgement.suppressed.remove(&name);
+        }
+    }
+    let verdict = judgement.as_ref().and_then(|judgement| judgement.judged(&stacks));
+    let over_time = judgement.map(|judgement| judgement.over_time);
+    let peak = account.peak.map(|peak| Peak {
+        seconds: (grown.elapsed - float(grown.now.since(peak.at)) / 1e9).max(0.0),
+        bytes: peak.bytes,
+    });
     let process = Process {
         pid: account.key.pid,
         generation: account.key.generation,
@@ -101,6 +137,9 @@ fn process(
         sums: account.sums,
         sampled: extent.sampled.map(|interval| sampled(&account, interval, extent.in_pulses)),
         growth,
+        peak,
+        verdict,
+        over_time,
         stacks,
     };
     (process, known.allocators)
@@ -148,6 +187,11 @@ fn named(summary: &StackSummary, marks: Marks, frames: Vec<Arc<Frame>>, extent: 
         memory: summary.memory,
         totals: summary.totals,
         shown: summary.shown,
+        at_peak: summary.at_peak,
+        ages: summary.ages,
+        generations: summary.generations.clone(),
+        verdict: None,
+        suppressed: None,
         estimate: (extent.sampled.is_some() && !extent.in_pulses && summary.memory == Memory::Heap)
             .then(|| estimate(summary.shown.bytes, &summary.spread)),
         truncated: marks.truncated,
@@ -217,6 +261,7 @@ pub fn unknown(
             lost: counters[Counter::LostStack],
             collisions: store.collisions(),
             refused: store.refused(),
+            unwatched: 0,
         },
         unwinding,
     }

@@ -11,22 +11,47 @@ use procfs::process::Process as ProcProcess;
 use rustc_hash::FxHashMap;
 
 use super::{
-    assemble::{self, Extent},
+    assemble::{self, Extent, Grown},
     closing::Closing,
     finish::Finished,
     processes::Processes,
     session::Config,
     tables::TableMaker,
+    timelines::Timelines,
 };
 use crate::{
-    live::{Key, Notice, Remains, Summary},
-    profile::{self, Cost, Growth, Profile, Sampling, Unmatched},
+    live::{Key, Moment, Notice, Remains, Summary},
+    profile::{self, Cost, Frame, Growth, Judged, Mark, Profile, Sampling, Unmatched},
     stacks::{Leaf, Marks, StackStore},
     symbols::Symbolizer,
+    timeline::Metric,
 };
 
 /// Stacks without their ends that are kept at one time: each with a copy of some kilobytes.
 const MOST_UNFINISHED: usize = 64;
+
+/// What is known of a recording over time.
+#[derive(Clone, Copy)]
+pub(super) struct OverTime<'a> {
+    pub(super) timelines: &'a Timelines,
+    pub(super) marks: &'a [Mark],
+    pub(super) now: Moment,
+}
+
+impl OverTime<'_> {
+    /// The verdict on all processes together.
+    fn family(&self) -> Option<Judged> {
+        let (timeline, verdict) = self.timelines.family()?;
+        Some(Judged {
+            verdict: verdict?.clone(),
+            watched_seconds: timeline.curve(Metric::OutstandingBytes).seconds(),
+            limit: None,
+            undecided_stacks: 0,
+            unjudged_stacks: 0,
+            suppressed: Vec::new(),
+        })
+    }
+}
 
 /// What names are made of.
 pub(super) struct Knowledge {
@@ -100,7 +125,21 @@ impl Knowledge {
         }
     }
 
-    pub(super) fn profile(&mut self, config: &Config, mut summary: Summary, closing: &Closing, most: usize) -> Profile {
+    /// The frames of a stack of process `key`; none when it has not come.
+    pub(super) fn frames(&mut self, key: Key, id: u64) -> Vec<Frame> {
+        let Some(stack) = self.store.get(self.store.canonical(id)) else { return Vec::new() };
+        let known = self.processes.get(key);
+        self.symbolizer.frames(&known.mappings, stack.frames, stack.marks.leaf == Leaf::Return)
+    }
+
+    pub(super) fn profile(
+        &mut self,
+        config: &Config,
+        mut summary: Summary,
+        closing: &Closing,
+        over_time: OverTime<'_>,
+        most: usize,
+    ) -> Profile {
         let pulses = closing.budget.as_ref().and_then(|budget| budget.pulses);
         summary.scale_pulses(pulses.and_then(|pulses| pulses.slowdown).unwrap_or(1.0));
         let Self { processes, store, symbolizer, .. } = self;
@@ -116,6 +155,7 @@ impl Knowledge {
         let unwinding = assemble::unwinding(&closing.outcomes, &closing.tables);
         let mut unknown = assemble::unknown(counters, unmatched, summary.refused, store, unwinding);
         let without_room: u64 = summary.accounts.iter().map(|account| account.refused_stacks).sum();
+        unknown.stacks.unwatched = over_time.timelines.refused();
         unknown.stacks.refused += closing.refused_stacks + without_room;
         let events = summary.events;
         let target_cpu_seconds = processes.cpu.total().as_secs_f64();
@@ -123,8 +163,12 @@ impl Knowledge {
         let table_full = counters[Counter::TagsFull];
         let sampling =
             closing.sampled.map(|interval| Sampling { interval_bytes: interval.into(), table_full, in_pulses });
+        let elapsed = closing.elapsed.as_secs_f64();
+        let (verdict, timelines) = (over_time.family(), over_time.timelines);
+        let (timeline_seconds, timeline_bytes) = (timelines.cost().as_secs_f64(), timelines.memory_bytes() as u64);
         let extent = Extent { most, sampled: closing.sampled, in_pulses, is_growth: config.kernel.growth };
-        let processes = assemble::processes(summary, processes, store, symbolizer, extent, &closing.tallied);
+        let grown = Grown { timelines, now: over_time.now, elapsed };
+        let processes = assemble::processes(summary, processes, store, symbolizer, (extent, grown), &closing.tallied);
         Profile {
             schema: profile::SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -137,6 +181,8 @@ impl Knowledge {
             budget: closing.budget.clone(),
             growth: config.kernel.growth.then(|| Growth { page_faults: counters[Counter::Faults] }),
             processes,
+            marks: over_time.marks.to_vec(),
+            verdict,
             unknown,
             cost: Cost {
                 hits: closing.hits() - counters[Counter::Faults],
@@ -145,6 +191,8 @@ impl Knowledge {
                 bpf_seconds: closing.bpf.map(|(seconds, _)| seconds),
                 bpf_measured_share: closing.bpf.map_or(0.0, |(_, share)| share),
                 cpu_seconds: cpu_seconds(),
+                timeline_seconds,
+                timeline_bytes,
                 target_cpu_seconds,
                 memory_bytes: peak_memory(),
                 rings: config.kernel.shards,

@@ -19,8 +19,9 @@ mod reader;
 mod resident;
 mod session;
 mod tables;
+mod timelines;
 
 pub use assemble::unknown;
 pub use planner::Planner;
 pub use processes::Processes;
-pub use session::{Attached, Config, Session, SessionError, Status};
+pub use session::{Attached, Config, Current, Session, SessionError, Status};

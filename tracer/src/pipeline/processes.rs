@@ -191,6 +191,13 @@ impl Processes {
         known
     }
 
+    /// The name of process `key`, as it was last read; empty when it never was.
+    #[must_use]
+    pub fn name(&self, key: Key) -> String {
+        let logged = || self.images.get(&key.pid)?.get(*self.image_of.get(&key)?)?.name.clone();
+        logged().or_else(|| Some(self.known.get(&key)?.name.clone())).unwrap_or_default()
+    }
+
     /// Resident memory of process `key` when it was first and last looked at.
     #[must_use]
     pub fn resident(&self, key: Key) -> (Option<Resident>, Option<Resident>) {

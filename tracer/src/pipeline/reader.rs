@@ -9,7 +9,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use heaptide_common::sampling::Counts;
@@ -23,7 +23,7 @@ use tokio::sync::oneshot;
 use super::mailbox::Outbox;
 use crate::{
     kernel::Ring,
-    live::{Moment, Notice, Shard, Summary},
+    live::{AgeScan, AgesOf, Key, Moment, Notice, Shard, ShardSample, Start, Summary},
     ring::decode,
 };
 
@@ -46,7 +46,12 @@ pub struct Gauge {
 type LivingCounts = Vec<(u32, Counts)>;
 
 enum Question {
-    Summary(LivingCounts, oneshot::Sender<Summary>),
+    /// Whether with the ages of what is outstanding.
+    Summary(LivingCounts, bool, oneshot::Sender<Summary>),
+    Sample(oneshot::Sender<ShardSample>),
+    Ages(oneshot::Sender<(AgesOf, Duration)>),
+    Marks(Vec<Moment>),
+    Begin(u32, oneshot::Sender<Key>),
     Finish(LivingCounts),
 }
 
@@ -64,9 +69,9 @@ impl Reader {
         let gauge = Arc::new(Gauge::default());
         let bell = Bell::new(&ring)?;
         let published = Arc::clone(&gauge);
-        let thread = std::thread::Builder::new()
-            .name(format!("ring {index}"))
-            .spawn(move || Loop { ring, shard, is_first: index == 0, notices, asked, gauge: published, bell }.run())?;
+        let thread = std::thread::Builder::new().name(format!("ring {index}")).spawn(move || {
+            Loop { ring, shard, is_first: index == 0, notices, asked, gauge: published, bell, scan: None }.run()
+        })?;
         Ok(Self { questions, thread, gauge })
     }
 
@@ -76,10 +81,40 @@ impl Reader {
         &self.gauge
     }
 
-    /// Asks for what the shard knows, with what living threads have done; `None` when the thread is gone.
-    pub async fn summary(&self, counts: Vec<(u32, Counts)>) -> Option<Summary> {
+    /// Asks for what the shard knows, with what living threads have done, and with how old what is outstanding is if
+    /// `ages` are wanted; `None` when the thread is gone.
+    pub async fn summary(&self, counts: Vec<(u32, Counts)>, ages: bool) -> Option<Summary> {
+        self.ask(|answer| Question::Summary(counts, ages, answer)).await
+    }
+
+    /// Asks for what is held, and what changed since this was last asked; `None` when the thread is gone.
+    pub async fn sample(&self) -> Option<ShardSample> {
+        self.ask(Question::Sample).await
+    }
+
+    /// Asks how old is what is outstanding, and what it took to find out: the answer comes when it comes, and nothing waits
+    /// for it. It is broken off when it is asked for again, or when the thread is gone.
+    pub fn ages(&self) -> oneshot::Receiver<(AgesOf, Duration)> {
         let (answer, answered) = oneshot::channel();
-        self.questions.send(Question::Summary(counts, answer)).ok()?;
+        // Whoever waits sees that there is no answer.
+        let _ = self.questions.send(Question::Ages(answer));
+        answered
+    }
+
+    /// From now on blocks count after these marks, oldest first.
+    pub fn set_marks(&self, marks: Vec<Moment>) {
+        // A thread that is gone is told of elsewhere.
+        let _ = self.questions.send(Question::Marks(marks));
+    }
+
+    /// Opens the account of a process that runs; `None` when the thread is gone.
+    pub async fn begin(&self, pid: u32) -> Option<Key> {
+        self.ask(|answer| Question::Begin(pid, answer)).await
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(question(answer)).ok()?;
         answered.await.ok()
     }
 
@@ -123,6 +158,14 @@ struct Loop {
     asked: mpsc::Receiver<Question>,
     gauge: Arc<Gauge>,
     bell: Bell,
+    /// A look at the ages of all blocks that is under way, and who waits for it.
+    scan: Option<Scan>,
+}
+
+struct Scan {
+    ages: AgeScan,
+    cost: Duration,
+    answer: oneshot::Sender<(AgesOf, Duration)>,
 }
 
 impl Loop {
@@ -130,18 +173,51 @@ impl Loop {
         let counts = loop {
             let read = self.read();
             match self.asked.try_recv() {
-                Ok(Question::Summary(counts, answer)) => {
-                    // Whoever asked may have gone.
-                    let _ = answer.send(self.shard.summary(now(), &counts));
-                }
                 Ok(Question::Finish(counts)) => break counts,
+                Ok(question) => self.answer(question),
                 Err(mpsc::TryRecvError::Disconnected) => break LivingCounts::new(),
+                Err(mpsc::TryRecvError::Empty) if self.scan.is_some() => self.scan_on(),
                 Err(mpsc::TryRecvError::Empty) if read < BATCH => self.bell.wait(),
                 Err(mpsc::TryRecvError::Empty) => {}
             }
         };
         while self.read() > 0 {}
         self.shard.finish(now(), &counts)
+    }
+
+    /// Whoever asked may have gone: then nobody hears the answer.
+    fn answer(&mut self, question: Question) {
+        match question {
+            Question::Summary(counts, ages, answer) => {
+                self.shard.look_for_peaks(now());
+                let _ = answer.send(self.shard.summary(now(), &counts, ages));
+            }
+            Question::Sample(answer) => {
+                let began = Instant::now();
+                let sample = self.shard.sample();
+                let _ = answer.send(ShardSample { cost: began.elapsed(), ..sample });
+            }
+            Question::Ages(answer) => {
+                self.scan = Some(Scan { ages: self.shard.begin_age_scan(now()), cost: Duration::ZERO, answer });
+            }
+            Question::Marks(marks) => self.shard.set_marks(marks),
+            Question::Begin(pid, answer) => {
+                let _ = answer.send(self.shard.begin(pid, Start::Attached));
+            }
+            Question::Finish(_) => {}
+        }
+    }
+
+    /// One more part of the look at all blocks.
+    fn scan_on(&mut self) {
+        let Some(mut scan) = self.scan.take() else { return };
+        let began = Instant::now();
+        let ages = self.shard.scan_ages(&mut scan.ages);
+        scan.cost += began.elapsed();
+        match ages {
+            Some(ages) => _ = scan.answer.send((ages, scan.cost)),
+            None => self.scan = Some(scan),
+        }
     }
 
     fn read(&mut self) -> usize {
@@ -163,7 +239,7 @@ impl Loop {
 }
 
 /// Now, on the clock that records are stamped with.
-fn now() -> Moment {
+pub(super) fn now() -> Moment {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
     Moment::from_nanoseconds(time.as_nanos() as u64)
 }

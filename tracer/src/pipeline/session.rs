@@ -1,6 +1,9 @@
-//! A recording, from the first probe to the finished profile. Where its probes are is in [`probing`].
+//! A recording, from the first probe to the finished profile. Where its probes are is in [`probing`], what the rings
+//! tell of is taken in by [`notices`], and what is outstanding over time is in [`timing`].
 
+mod notices;
 mod probing;
+mod timing;
 
 use std::{
     fs, io,
@@ -15,16 +18,20 @@ use nix::sys::stat::{major, minor};
 use rustc_hash::FxHashMap;
 use thiserror::Error;
 
-use probing::{LIBRARIES_SETTLE, Probed, file_id, file_name};
+use probing::{Probed, file_id, file_name};
+use timing::{Marks, suppress};
+
+pub use timing::Current;
 
 use super::{
     budget::Keeper,
     closing::Closing,
-    knowledge::Knowledge,
+    knowledge::{Knowledge, OverTime},
     mailbox::{Inbox, Outbox, mailbox},
     planner::Planner,
-    reader::Reader,
+    reader::{self, Reader},
     tables::{TableCounts, TableMaker},
+    timelines::Timelines,
 };
 use crate::{
     allocator::{DiscoverError, Finder, Found, NamedAllocators},
@@ -37,6 +44,7 @@ use crate::{
     process::{Identity, MappedFile, Mappings},
     profile::Profile,
     symbols::{Debuginfod, Progress},
+    verdict::Suppressions,
 };
 
 /// How to record.
@@ -53,6 +61,10 @@ pub struct Config {
     /// How much the targets may be slowed down, as a share of 1; `None`: as much as it takes. The kernel part must be
     /// loaded for sampling.
     pub budget: Option<f64>,
+    /// How often it is looked at what is held.
+    pub interval: Duration,
+    /// Growth that is known.
+    pub suppressions: Suppressions,
 }
 
 /// Why there is no recording.
@@ -107,10 +119,6 @@ pub struct Status {
 /// get their ends later.
 const START_PATIENCE: Duration = Duration::from_millis(250);
 
-/// How often at most a process is read again because a stack has an unknown address: code made at run time never
-/// becomes known.
-const REREAD: Duration = Duration::from_millis(200);
-
 /// A recording.
 pub struct Session {
     config: Config,
@@ -128,6 +136,8 @@ pub struct Session {
     pub(super) planner: Planner,
     probed: Probed,
     pub(super) bill: Bill,
+    timelines: Timelines,
+    marks: Marks,
     began: (Instant, SystemTime),
     from_start: bool,
 }
@@ -151,6 +161,8 @@ impl Session {
         let (sender, notices) = mailbox();
         Ok(Self {
             keeper: config.budget.map(Keeper::new),
+            timelines: Timelines::new(config.interval),
+            marks: Marks::default(),
             config,
             kernel,
             prepared: rings.into_iter().map(|ring| (ring, Shard::new(limits, older))).collect(),
@@ -236,74 +248,6 @@ impl Session {
         self.notices.next().await
     }
 
-    /// Takes in a notice; gives what was attached because of it.
-    pub fn take_in(&mut self, notice: Notice) -> Option<Attached> {
-        match notice {
-            Notice::Stack { pid, ref frames, .. } => {
-                let unknown = frames.iter().any(|&address| !self.known.processes.is_mapped(pid, address));
-                self.known.is_stale |= unknown;
-                self.reread_stale();
-                self.known.take_in(notice);
-                None
-            }
-            Notice::Forked { child: key, .. } | Notice::Program(key) => {
-                self.known.take_in(notice);
-                // What is mapped already need not wait until a stack leads there.
-                self.tables.want_all(&self.known.processes.get(key).mappings);
-                self.want(key.pid)
-            }
-            Notice::Libraries(pid) => {
-                self.probed.changed.entry(pid).or_insert_with(|| Instant::now() + LIBRARIES_SETTLE);
-                None
-            }
-            Notice::Wanted { pid, file, address } => {
-                log::debug!("process {pid} runs {file:?} at {address:#x}, which has no table yet");
-                self.known.processes.refresh();
-                self.unseen.push((pid, file));
-                self.want_tables();
-                None
-            }
-            Notice::Remains(remains) => {
-                if self.known.keep_unfinished(*remains) {
-                    self.refresh();
-                }
-                None
-            }
-            Notice::Exited(pid) => {
-                // It may be the last moment at which its mappings can be read.
-                self.known.finish_stacks(&self.tables);
-                self.known.take_in(notice);
-                self.kernel.detach(pid);
-                self.probed.by_process.remove(&pid);
-                self.probed.loaders.retain(|&(other, _)| other != pid);
-                self.probed.wanted.remove(&pid);
-                self.probed.changed.remove(&pid);
-                None
-            }
-        }
-    }
-
-    /// Looks at what is mapped where a stack has led, but not too often.
-    fn reread_stale(&mut self) {
-        if self.known.is_stale && self.known.reread.elapsed() > REREAD {
-            self.known.processes.refresh();
-            self.known.reread = Instant::now();
-            self.known.is_stale = false;
-        }
-    }
-
-    /// Looks again for what was not there: the allocators of processes that have just begun, and what is mapped where a
-    /// stack has led. Gives what was attached.
-    pub fn look_again(&mut self) -> Vec<Attached> {
-        self.reread_stale();
-        let wanted: Vec<u32> = self.probed.wanted.keys().copied().collect();
-        let mut attached: Vec<Attached> = wanted.into_iter().filter_map(|pid| self.try_attach(pid)).collect();
-        let now = Instant::now();
-        let due: Vec<u32> = self.probed.changed.extract_if(|_, &mut due| due <= now).map(|(pid, _)| pid).collect();
-        attached.extend(due.into_iter().filter_map(|pid| self.attach_libraries(pid)));
-        attached
-    }
-
     /// Whether something is still looked for.
     #[must_use]
     pub fn is_looking(&self) -> bool {
@@ -324,28 +268,6 @@ impl Session {
     /// The reader of kernel-side diagnostics.
     pub fn diagnostics(&mut self) -> Option<Diagnostics> {
         self.kernel.diagnostics()
-    }
-
-    /// Reads again what the processes have mapped.
-    pub fn refresh(&mut self) {
-        self.known.processes.refresh();
-        self.want_tables();
-        self.known.finish_stacks(&self.tables);
-        if self.tables.is_tight() {
-            self.tables.drop_unused(self.known.processes.used_files());
-        }
-    }
-
-    /// Asks for the tables of files that stacks have led to.
-    fn want_tables(&mut self) {
-        let Self { unseen, known, tables, .. } = self;
-        unseen.retain(|&(pid, file)| match known.processes.file(file) {
-            Some(mapped) => {
-                tables.want(file, mapped);
-                false
-            }
-            None => known.processes.current(pid).is_some(),
-        });
     }
 
     /// Begins to measure what the kernel part costs; [`crate::kernel::BILL_WINDOW`] later comes the end.
@@ -372,19 +294,26 @@ impl Session {
         }
     }
 
-    /// A profile of now, with the `most` largest stacks of each process.
-    pub async fn interim(&mut self, most: usize) -> Result<Profile, SessionError> {
+    /// A profile of now, with the `most` largest stacks of each process, and those that grow; with the `ages` of what is
+    /// outstanding, if they are wanted, which takes a look at every block.
+    pub async fn interim(&mut self, most: usize, ages: bool) -> Result<Profile, SessionError> {
         let mut summary = Summary::default();
         // One of them takes them in.
         let mut counts = self.kernel.counts();
         for reader in &self.readers {
-            let told = reader.summary(std::mem::take(&mut counts)).await;
+            let told = reader.summary(std::mem::take(&mut counts), ages).await;
             summary.merge(told.ok_or(SessionError::ThreadDied)?);
         }
         self.refresh();
         let mut closing = self.closing()?;
         closing.settle(&self.tables, &mut self.known);
-        Ok(self.known.profile(&self.config, summary, &closing, most))
+        if ages {
+            self.timelines.take_ages_of(&summary);
+            self.timelines.judge_all();
+            self.suppress();
+        }
+        let over_time = OverTime { timelines: &self.timelines, marks: self.marks.told(), now: reader::now() };
+        Ok(self.known.profile(&self.config, summary, &closing, over_time, most))
     }
 
     /// Takes the probes out, reads what is left, and gives the finished profile. The last probe is out when the second
@@ -401,7 +330,8 @@ impl Session {
         self.close_bill();
         let mut closing = self.closing()?;
         let mut counts = self.kernel.counts();
-        let Self { config, kernel, readers, mut notices, sender, mut known, tables, .. } = self;
+        let Self { config, kernel, readers, mut notices, sender, mut known, tables, mut timelines, marks, .. } = self;
+        let ended = reader::now();
         // The target gets its speed back before anything else is done.
         let detaching = kernel.detach_all();
         let mut summary = Summary::default();
@@ -423,7 +353,11 @@ impl Session {
         known.processes.refresh();
         closing.settle(&tables, &mut known);
         known.symbolizer.prepare_report(debuginfod, progress);
-        Ok((known.profile(&config, summary, &closing, usize::MAX), detaching))
+        timelines.take_ages_of(&summary);
+        timelines.judge_all();
+        suppress(&config.suppressions, &mut timelines, &mut known);
+        let over_time = OverTime { timelines: &timelines, marks: marks.told(), now: ended };
+        Ok((known.profile(&config, summary, &closing, over_time, usize::MAX), detaching))
     }
 
     /// From now on one block in every `interval` bytes is recorded, on average; 1 or 0: every block.

@@ -24,6 +24,18 @@ pub struct Frame {
     pub inlined: Vec<Inlined>,
 }
 
+impl Frame {
+    /// The names by which it is known: functions, source files, and the module.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let inlined = self.inlined.iter().map(|inlined| (&inlined.function, inlined.source.as_ref()));
+        let place = self.place.as_ref().ok().map(|place| (&place.function, place.source.as_ref()));
+        let named = inlined
+            .chain(place)
+            .flat_map(|(function, source)| std::iter::once(&**function).chain(source.map(|(path, _)| &**path)));
+        named.chain(self.module.as_deref())
+    }
+}
+
 /// A named place in the code.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {

@@ -3,11 +3,13 @@
 //! Everything that a report prints is in here. Sizes are bytes, times are nanoseconds unless the name says otherwise.
 //! The JSON form is this structure as it stands, with [`SCHEMA`] as its version.
 
+mod ages;
 mod budget;
 mod calls;
 mod estimate;
 mod frame;
 mod growth;
+mod judged;
 mod method;
 mod totals;
 mod unknown;
@@ -16,11 +18,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::verdict::Verdict;
+
+pub use ages::Ages;
 pub use budget::{Budget, BudgetStage, InPulses, Recorded};
 pub use calls::Calls;
 pub use estimate::{Estimate, Evidence, Exact, Sampled, Sampling};
 pub use frame::{Frame, Inlined, Place, Source, Unnamed};
 pub use growth::{Growth, ProcessGrowth, Resident};
+pub use judged::{Judged, Mark, MemoryLimit, OverTime, Peak, Suppressed, Whose};
 pub use method::StackMethod;
 pub use totals::{ByMemory, ByTouched, Memory, Totals, Usage};
 pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched, Unwinding};
@@ -29,7 +35,7 @@ pub use unknown::{Cost, Lost, Refused, Stacks, Unknown, Unmatched, Unwinding};
 pub const SCHEMA: u32 = 1;
 
 /// A finished recording.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Profile {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -56,6 +62,13 @@ pub struct Profile {
     pub growth: Option<Growth>,
     /// One entry for each process and each program that it ran, in the order of their beginning.
     pub processes: Vec<Process>,
+    /// The marks that were set while recording, oldest first: each begins a generation of memory. When there are many, every
+    /// second one goes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// The verdict on all processes together, when there were several at one time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Judged>,
     /// What the recording cannot tell.
     pub unknown: Unknown,
     /// What the recording cost.
@@ -63,7 +76,7 @@ pub struct Profile {
 }
 
 /// A process, from its start (or exec, or the begin of the trace) to its end (or exec, or the end of the trace).
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Process {
     /// Process id as the initial PID namespace numbers it.
     pub pid: u32,
@@ -85,8 +98,35 @@ pub struct Process {
     /// Its resident memory and page faults, when only the growth of memory was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub growth: Option<ProcessGrowth>,
+    /// When it held most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak: Option<Peak>,
+    /// The verdict on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Judged>,
+    /// What it held over time; `None` when it was not sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub over_time: Option<OverTime>,
     /// Every stack with its totals, largest outstanding first.
     pub stacks: Vec<Stack>,
+}
+
+impl Profile {
+    /// The same recording, with what was outstanding when each process held most as what is shown.
+    #[must_use]
+    pub fn at_peak(&self) -> Self {
+        let mut peak = self.clone();
+        for process in &mut peak.processes {
+            for stack in &mut process.stacks {
+                stack.shown = stack.at_peak;
+                // These are of the end.
+                (stack.ages, stack.estimate) = (None, None);
+                stack.generations.clear();
+            }
+            process.stacks.sort_by_key(|stack| std::cmp::Reverse((stack.shown.bytes, stack.shown.blocks)));
+        }
+        peak
+    }
 }
 
 /// How a traced process ended before the trace did.
@@ -113,7 +153,7 @@ pub struct Allocator {
 }
 
 /// All allocations of one kind of memory with one stack.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Stack {
     /// The kind of memory.
     pub memory: Memory,
@@ -121,6 +161,22 @@ pub struct Stack {
     pub totals: Totals,
     /// What is outstanding and old enough to be shown (see [`Profile::older_than_seconds`]).
     pub shown: Usage,
+    /// What was outstanding when the process held most: see [`Process::peak`].
+    pub at_peak: Usage,
+    /// Of what is outstanding, bytes younger than 5 seconds, from 5 to 60 seconds, from 1 to 5 minutes, from 5 minutes to an
+    /// hour, and older; `None` when nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ages: Option<Ages>,
+    /// Of what is outstanding, what was allocated before the first of [`Profile::marks`], after it, and so on; empty without
+    /// marks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub generations: Vec<Usage>,
+    /// The verdict on it, where it grows, or is among the largest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// The pattern of the suppressions that it matched: its growth is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<String>,
     /// How far the bytes of `shown` can be off, when not all blocks were recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<Estimate>,

@@ -108,10 +108,11 @@ impl AddAssign for Totals {
 }
 
 /// Kinds of memory, told apart because they mean different things to their owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Memory {
     /// Blocks handed out by an allocator.
+    #[default]
     Heap,
     /// Anonymous memory that the program mapped itself.
     Anonymous,

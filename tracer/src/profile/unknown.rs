@@ -53,6 +53,15 @@ pub struct Lost {
     pub faults: u64,
 }
 
+impl Lost {
+    /// All together.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        let Self { allocations, releases, resizes, mappings, processes, calls, faults } = *self;
+        allocations + releases + resizes + mappings + processes + calls + faults
+    }
+}
+
 /// Events refused by choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Refused {
@@ -139,6 +148,8 @@ pub struct Stacks {
     pub lost: u64,
     /// Distinct stacks that share their id with another one.
     pub collisions: u64,
+    /// Changes of processes and stacks that were not followed over time, since there were too many: no verdict is known of them.
+    pub unwatched: u64,
     /// Stacks that were not kept because all together had reached their limit, or too many waited; one that came again
     /// counts again.
     pub refused: u64,
@@ -194,6 +205,10 @@ pub struct Cost {
     pub bpf_measured_share: f64,
     /// CPU time of heaptide itself.
     pub cpu_seconds: f64,
+    /// Of that, what following memory over time and the verdicts took.
+    pub timeline_seconds: f64,
+    /// Memory that following memory over time takes, in bytes.
+    pub timeline_bytes: u64,
     /// CPU time of the traced processes since they were traced, traps and probes included; of one that has ended, as far
     /// as it was seen.
     pub target_cpu_seconds: f64,

@@ -1,18 +1,24 @@
 //! A verdict in a sentence, as a colleague would say it.
 
+use super::culprit::named;
 use super::page::printable;
 use super::stack::unknown;
+use super::watch::grouped;
 use super::words::{count, duration, human};
-use crate::profile::{Frame, Usage};
-use crate::verdict::{Ages, Elsewhere, Growth, Kind, Reason, Verdict};
+use crate::profile::{Ages, Frame, MemoryLimit, Usage, Whose};
+use crate::verdict::{Elsewhere, Growth, Kind, Reason, Verdict};
 
 /// What a verdict is about.
 #[derive(Clone, Copy, Debug)]
 pub enum Subject<'a> {
     /// A process: its name and number.
     Process(&'a str, u32),
+    /// All processes together.
+    All,
     /// Memory that was allocated in a frame.
     Stack(&'a Frame),
+    /// Memory whose stack is not known.
+    NoStack,
 }
 
 /// What is said beside the verdict.
@@ -28,8 +34,8 @@ pub struct Circumstances<'a> {
     pub since: &'a str,
     /// How old what it holds is.
     pub ages: Option<&'a Ages>,
-    /// Bytes of the limit, where there is one.
-    pub limit: Option<u64>,
+    /// The limit, where there is one.
+    pub limit: Option<MemoryLimit>,
 }
 
 /// The verdict in one or more sentences, without control characters.
@@ -65,8 +71,11 @@ pub fn explain(verdict: &Verdict, circumstances: &Circumstances<'_>) -> String {
         }
     };
     if let (Some(limit), Some(seconds)) = (circumstances.limit, verdict.seconds_to_limit) {
-        text += " The limit of ";
-        text += &limit_words(limit);
+        text += match limit.whose {
+            Whose::ControlGroup => " The limit of ",
+            Whose::Machine => " The machine's memory of ",
+        };
+        text += &limit_words(limit.bytes);
         text += " is reached in about ";
         text += &about(seconds);
         text.push('.');
@@ -81,19 +90,22 @@ pub fn explain(verdict: &Verdict, circumstances: &Circumstances<'_>) -> String {
 fn subject(subject: Subject<'_>) -> String {
     let words = match subject {
         Subject::Process(name, pid) => format!("{name} (pid {pid})"),
-        Subject::Stack(frame) => {
-            let inlined = frame.inlined.first().map(|inlined| (&inlined.function, inlined.source.as_ref()));
-            let place = frame.place.as_ref().ok().map(|place| (&place.function, place.source.as_ref()));
-            match inlined.or(place) {
-                Some((function, Some((path, line)))) => {
-                    format!("{}:{line} `{function}`", path.rsplit('/').next().unwrap_or(path))
-                }
-                Some((function, None)) => format!("`{function}`"),
-                None => unknown(frame),
-            }
-        }
+        Subject::All => "what is traced".to_owned(),
+        Subject::Stack(frame) => place(frame),
+        Subject::NoStack => "memory whose stack was not taken".to_owned(),
     };
     words.chars().map(printable).collect()
+}
+
+/// ``worker.c:88 `cache_put` ``, as far as that is known.
+pub(super) fn place(frame: &Frame) -> String {
+    match named(frame) {
+        Some((function, Some((path, line)))) => {
+            format!("{}:{line} `{function}`", path.rsplit('/').next().unwrap_or(path))
+        }
+        Some((function, None)) => format!("`{function}`"),
+        None => unknown(frame),
+    }
 }
 
 /// `1.1 MiB a minute`: by the second, the minute or the hour, whichever leaves a number that says something.
@@ -147,6 +159,9 @@ fn why(verdict: &Verdict) -> String {
         Some(Reason::JustRose) => "since it rose just now".to_owned(),
         Some(Reason::JustSlowed) => "since its growth slowed just now".to_owned(),
         Some(Reason::Young) => "since nearly all of it is young".to_owned(),
+        Some(Reason::Replaces { .. }) => {
+            "since it releases as many blocks that are older than the trace as it grows by".to_owned()
+        }
         Some(Reason::Beside { what }) => format!("whether {} will go on growing", elsewhere(*what)),
         _ => return String::new(),
     };
@@ -158,6 +173,12 @@ fn doubt(reason: &Reason) -> Option<String> {
     match reason {
         Reason::Lost { share } => {
             Some(format!(" {:.1} % of the events were lost, so this is less sure.", 100.0 * share))
+        }
+        Reason::Replaces { share } if *share < 0.5 => {
+            Some(format!(" {:.0} % of the growth only takes the place of blocks older than the trace.", 100.0 * share))
+        }
+        Reason::ByResidentSet => {
+            Some(" It was judged by its resident memory: what is outstanding is not known exactly.".to_owned())
         }
         Reason::Gaps { count: gaps } => {
             Some(format!(" Nothing is known of {}.", count(*gaps as u64, "stretch of time")))
@@ -193,15 +214,7 @@ fn limit_words(limit: u64) -> String {
 
 /// `61,203 blocks`.
 fn count_grouped(number: u64, noun: &str) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    format!("{grouped} {noun}{}", if number == 1 { "" } else { "s" })
+    format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
 #[expect(clippy::cast_sign_loss, reason = "casts of what is negative give 0")]

@@ -29,7 +29,7 @@ fn said(verdict: &Verdict, frame: &Frame) -> String {
         watched: 1200.0,
         since: "10:42",
         ages: Some(&ages),
-        limit: Some(512 << 20),
+        limit: Some(MemoryLimit { used: 0, bytes: 512 << 20, whose: Whose::ControlGroup }),
     };
     explain(verdict, &circumstances)
 }

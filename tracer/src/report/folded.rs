@@ -80,7 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::profile::{ByMemory, Cost, Inlined, Memory, Place, SCHEMA, Totals, Unknown, Unnamed, Usage};
+    use crate::profile::{Inlined, Memory, Place, Unnamed, Usage};
 
     fn frame(name: &str) -> Frame {
         let place = Ok(Place { function: name.into(), offset: 1, source: None });
@@ -90,50 +90,15 @@ mod tests {
     fn stack(names: &[String], bytes: u64) -> Stack {
         let frames = names.iter().map(|name| frame(name).into()).collect();
         let shown = Usage::block(bytes);
-        Stack {
-            memory: Memory::Heap,
-            totals: Totals::default(),
-            shown,
-            estimate: None,
-            truncated: false,
-            incomplete: false,
-            guessed: false,
-            frames,
-        }
+        Stack { shown, frames, ..Stack::default() }
     }
 
     fn process(name: &str, stacks: Vec<Stack>) -> Process {
-        let (name, sums, allocators) = (name.to_owned(), ByMemory::default(), Vec::new());
-        Process {
-            pid: 7,
-            generation: 0,
-            name,
-            forked_from: None,
-            end: None,
-            allocators,
-            sums,
-            sampled: None,
-            growth: None,
-            stacks,
-        }
+        Process { pid: 7, name: name.to_owned(), stacks, ..Process::default() }
     }
 
     fn folded(processes: Vec<Process>) -> String {
-        let profile = Profile {
-            schema: SCHEMA,
-            version: String::new(),
-            began_unix_seconds: 0.0,
-            seconds: 1.0,
-            older_than_seconds: 0.0,
-            from_start: true,
-            stack_method: crate::profile::StackMethod::Cfi,
-            sampling: None,
-            budget: None,
-            growth: None,
-            processes,
-            unknown: Unknown::default(),
-            cost: Cost::default(),
-        };
+        let profile = Profile { processes, ..Profile::default() };
         let mut out = Vec::new();
         write(&mut out, &profile).unwrap();
         String::from_utf8(out).unwrap()

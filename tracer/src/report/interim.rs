@@ -63,53 +63,18 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
-    use crate::profile::{ByMemory, Cost, Memory, SCHEMA, Totals, Unknown};
+    use crate::profile::ByMemory;
 
     fn process(pid: u32, blocks: &[u64]) -> Process {
-        let stack = |&bytes| Stack {
-            memory: Memory::Heap,
-            totals: Totals::default(),
-            shown: Usage::block(bytes),
-            estimate: None,
-            truncated: false,
-            incomplete: false,
-            guessed: false,
-            frames: Vec::new(),
-        };
+        let stack = |&bytes| Stack { shown: Usage::block(bytes), ..Stack::default() };
         let mut sums = ByMemory::default();
         sums.outstanding.outstanding = blocks.iter().fold(Usage::default(), |sum, &bytes| sum + Usage::block(bytes));
         let stacks = blocks.iter().map(stack).collect();
-        let (allocators, name) = (Vec::new(), "worker".to_owned());
-        Process {
-            pid,
-            generation: 0,
-            name,
-            forked_from: None,
-            end: None,
-            allocators,
-            sums,
-            sampled: None,
-            growth: None,
-            stacks,
-        }
+        Process { pid, name: "worker".to_owned(), sums, stacks, ..Process::default() }
     }
 
     fn written(processes: Vec<Process>, top: usize) -> String {
-        let profile = Profile {
-            schema: SCHEMA,
-            version: String::new(),
-            began_unix_seconds: 0.0,
-            seconds: 1.0,
-            older_than_seconds: 0.0,
-            from_start: false,
-            stack_method: crate::profile::StackMethod::Cfi,
-            sampling: None,
-            budget: None,
-            growth: None,
-            processes,
-            unknown: Unknown::default(),
-            cost: Cost::default(),
-        };
+        let profile = Profile { processes, ..Profile::default() };
         let mut out = Vec::new();
         let at = UNIX_EPOCH + Duration::from_secs(12 * 3600 + 1);
         write_in(&mut out, &profile, top, at, TimeZone::UTC).unwrap();

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use serde::Serialize as _;
+use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
 
@@ -12,7 +12,12 @@ use crate::profile::Profile;
 
 /// Writes the profile on one line.
 pub fn write(out: &mut dyn io::Write, profile: &Profile) -> io::Result<()> {
-    profile.serialize(&mut Serializer::with_formatter(&mut *out, Printable))?;
+    write_line(out, profile)
+}
+
+/// Writes anything on one line.
+pub(super) fn write_line(out: &mut dyn io::Write, value: &impl Serialize) -> io::Result<()> {
+    value.serialize(&mut Serializer::with_formatter(&mut *out, Printable))?;
     out.write_all(b"\n")
 }
 

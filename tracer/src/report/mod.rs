@@ -2,14 +2,19 @@
 
 mod budget;
 mod coverage;
+mod culprit;
+mod marks;
 mod page;
 mod process;
 mod stack;
 mod sums;
 mod trust;
+mod verdicts;
+pub mod watch;
 mod wholeness;
 mod words;
 
+pub mod curve;
 pub mod explain;
 pub mod folded;
 mod growth;

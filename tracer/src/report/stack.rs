@@ -28,6 +28,11 @@ pub(super) fn write(page: &mut Page<'_>, stack: &Stack, indent: &str, note: &str
     let kind = kind(stack.memory);
     let estimate = stack.estimate.as_ref().map(estimated).unwrap_or_default();
     page.line(format_args!("{indent}{bytes} bytes in {blocks} {what} from stack{kind}{note}{estimate}"))?;
+    write_frames(page, stack, indent)
+}
+
+/// Writes a stack's frames, leaf first.
+pub(super) fn write_frames(page: &mut Page<'_>, stack: &Stack, indent: &str) -> io::Result<()> {
     let mut index = 0;
     for frame in &stack.frames {
         let module = frame.module.as_ref().map(|module| format!(" [{}]", unbracketed(module))).unwrap_or_default();

@@ -3,15 +3,20 @@
 
 use std::io;
 
+use jiff::tz::TimeZone;
+
 use super::page::Page;
 use super::process::title;
 use super::sums::{self, Shape};
 use super::words::{count, duration, human, human_and_exact};
-use super::{budget, coverage, growth, stack, trust, wholeness};
+use super::{budget, coverage, growth, marks, stack, trust, verdicts, wholeness};
 use crate::profile::{ByMemory, Memory, Process, Profile, Sampled, Usage};
 
+/// Stacks that are shown of the peak.
+const PEAK: usize = 3;
+
 /// What to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextOptions {
     /// Most stacks of each process.
     pub top: usize,
@@ -19,16 +24,18 @@ pub struct TextOptions {
     pub show_files: bool,
     /// Show the stacks of threads, too: their sum even when it is zero, and the stacks of the calls that made them.
     pub show_thread_stacks: bool,
+    /// Where times of day are told for.
+    pub zone: TimeZone,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { top: 10, show_files: false, show_thread_stacks: false }
+        Self { top: 10, show_files: false, show_thread_stacks: false, zone: TimeZone::system() }
     }
 }
 
 impl TextOptions {
-    const fn wants(self, memory: Memory) -> bool {
+    const fn wants(&self, memory: Memory) -> bool {
         match memory {
             Memory::Heap | Memory::Anonymous => true,
             Memory::File => self.show_files,
@@ -37,7 +44,7 @@ impl TextOptions {
         }
     }
 
-    const fn shape(self, peak_is_bound: bool, sampled: Option<Sampled>) -> Shape {
+    const fn shape(&self, peak_is_bound: bool, sampled: Option<Sampled>) -> Shape {
         Shape { files: self.show_files, thread_stacks: self.show_thread_stacks, peak_is_bound, sampled }
     }
 }
@@ -66,6 +73,7 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
         page.line(format_args!("{}", title(process)))?;
         if let Some(growth) = &process.growth {
             growth::write(page, process, growth)?;
+            verdicts::write(page, profile, process, (options.top, &options.zone))?;
             let shown = growth::Shown { top: options.top, files: options.show_files };
             growth::write_stacks(page, process, shown, &older(profile))?;
             continue;
@@ -73,7 +81,9 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, options: &TextOptions) 
         coverage::write(page, &process.allocators)?;
         write_estimated(page, profile, process.sampled)?;
         sums::write(page, &process.sums, options.shape(peak_is_bound, process.sampled))?;
-        write_stacks(page, profile, process, *options)?;
+        verdicts::write(page, profile, process, (options.top, &options.zone))?;
+        verdicts::write_peak(page, process, PEAK)?;
+        write_stacks(page, profile, process, options)?;
     }
     page.blank()?;
     trust::write(page, &profile.unknown, profile.sampling, profile.budget.as_ref())?;
@@ -130,7 +140,7 @@ fn older(profile: &Profile) -> String {
     if age > 0.0 { format!(", and older than {}", duration(age)) } else { String::new() }
 }
 
-fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: TextOptions) -> io::Result<()> {
+fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, options: &TextOptions) -> io::Result<()> {
     let stacks = stack::ranked(process, |memory| options.wants(memory));
     let older = older(profile);
     page.blank()?;
@@ -147,6 +157,7 @@ fn write_stacks(page: &mut Page<'_>, profile: &Profile, process: &Process, optio
     for stack in top {
         page.blank()?;
         stack::write(page, stack, "", "")?;
+        marks::write(page, &profile.marks, &stack.generations)?;
     }
     if !rest.is_empty() {
         let hidden = rest.iter().fold(Usage::default(), |sum, stack| sum + stack.shown);

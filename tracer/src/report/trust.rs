@@ -200,6 +200,11 @@ fn beside(unknown: &Unknown) -> Vec<Line> {
         line(stacks.busy, "allocation", "counted without a stack: the CPU was busy with others."),
         line(stacks.lost, "stack", "lost, a ring was full (sent again with the next allocation). Raise --ring."),
         line(stacks.collisions, "stack", "with the identity of another: their bytes stand at one of the two."),
+        line(
+            stacks.unwatched,
+            "change",
+            "of stacks or processes not followed over time: there were too many, and no verdict is known of them.",
+        ),
         line(stacks.refused, "stack", "at most, without frames here: too many distinct ones were met. Try --sample."),
     ]
 }

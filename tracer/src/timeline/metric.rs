@@ -41,19 +41,21 @@ pub enum Metric {
     MinorFaults,
     /// Page faults that had to read, counted.
     MajorFaults,
-    /// What the control group of the process uses.
-    CgroupUse,
-    /// What it may use.
-    CgroupLimit,
+    /// What counts against the limit: all that the control group uses, or the machine.
+    LimitUse,
+    /// The limit of the control group, or the machine's memory.
+    Limit,
     /// Events received by the tracer, counted.
     Events,
     /// Events known to be lost, counted.
     Lost,
+    /// Releases of blocks that are older than the trace, counted.
+    OlderReleases,
 }
 
 impl Metric {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::OutstandingBytes,
         Self::OutstandingBlocks,
         Self::Heap,
@@ -73,10 +75,11 @@ impl Metric {
         Self::Swap,
         Self::MinorFaults,
         Self::MajorFaults,
-        Self::CgroupUse,
-        Self::CgroupLimit,
+        Self::LimitUse,
+        Self::Limit,
         Self::Events,
         Self::Lost,
+        Self::OlderReleases,
     ];
 
     /// Whether it only ever grows, so that what matters is what came in an interval.
@@ -84,7 +87,13 @@ impl Metric {
     pub const fn is_counter(self) -> bool {
         matches!(
             self,
-            Self::Allocated | Self::Freed | Self::MinorFaults | Self::MajorFaults | Self::Events | Self::Lost
+            Self::Allocated
+                | Self::Freed
+                | Self::MinorFaults
+                | Self::MajorFaults
+                | Self::Events
+                | Self::Lost
+                | Self::OlderReleases
         )
     }
 

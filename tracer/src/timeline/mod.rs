@@ -15,6 +15,7 @@ mod metric;
 mod process;
 mod series;
 mod stacks;
+mod thrift;
 
 pub use clock::{Clock, Gap, Reading, Tick};
 pub use curve::{Curve, Point};
@@ -22,6 +23,7 @@ pub use metric::Metric;
 pub use process::{Sample, Timeline};
 pub use series::{Bin, Series};
 pub use stacks::{StackSeries, StacksTimeline};
+pub use thrift::Thrift;
 
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;

@@ -32,7 +32,7 @@ impl Sample {
             let source = if metric == Metric::Rss { Metric::Pss } else { metric };
             let values: Option<Vec<u64>> = members.iter().map(|member| member.get(source)).collect();
             let together = |values: Vec<u64>| match metric {
-                Metric::CgroupUse | Metric::CgroupLimit => values.into_iter().max(),
+                Metric::LimitUse | Metric::Limit => values.into_iter().max(),
                 _ => values.into_iter().reduce(u64::saturating_add),
             };
             family.values[metric.index()] = values.and_then(together);
@@ -103,11 +103,11 @@ mod tests {
     #[test]
     fn a_family_shares_pages_and_has_one_limit() {
         let worker = |pss, uss| {
-            let worker = Sample::default().with(Metric::Rss, 100).with(Metric::CgroupLimit, 512);
+            let worker = Sample::default().with(Metric::Rss, 100).with(Metric::Limit, 512);
             worker.with(Metric::Pss, pss).with(Metric::Uss, uss)
         };
         let family = Sample::family(&[worker(60, 20), worker(50, 30)]);
-        let read = [Metric::Rss, Metric::Uss, Metric::CgroupLimit, Metric::Swap].map(|metric| family.get(metric));
+        let read = [Metric::Rss, Metric::Uss, Metric::Limit, Metric::Swap].map(|metric| family.get(metric));
         assert_eq!(read, [Some(110), Some(50), Some(512), None]);
         assert_eq!(family.shared(), Some(60));
         assert_eq!(Sample::family(&[worker(1, 1), Sample::default()]).get(Metric::Uss), None);

@@ -1,35 +1,7 @@
 //! What a verdict is made from.
 
-use serde::Serialize;
-
+use crate::profile::Ages;
 use crate::timeline::{Curve, Metric, Timeline, float};
-
-/// How old the bytes are that are outstanding.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Ages {
-    /// Bytes younger than 5 seconds, from 5 to 60 seconds, from 1 to 5 minutes, from 5 minutes to an hour, and older.
-    pub bytes: [u64; 5],
-}
-
-impl Ages {
-    /// The upper bounds of all buckets but the last, in seconds.
-    pub const BOUNDS: [f64; 4] = [5.0, 60.0, 300.0, 3600.0];
-
-    /// Counts a block.
-    pub fn add(&mut self, age_seconds: f64, bytes: u64) {
-        let bucket = Self::BOUNDS.iter().filter(|bound| age_seconds >= **bound).count();
-        self.bytes[bucket] = self.bytes[bucket].saturating_add(bytes);
-    }
-
-    /// The share of bytes at least as old as one of the bounds; `None` of none.
-    #[must_use]
-    pub fn older(&self, seconds: f64) -> Option<f64> {
-        let first = Self::BOUNDS.iter().filter(|bound| **bound <= seconds).count();
-        let sum = |bytes: &[u64]| bytes.iter().map(|bytes| float(*bytes)).sum::<f64>();
-        let all = sum(&self.bytes);
-        (all > 0.0).then(|| sum(&self.bytes[first..]) / all)
-    }
-}
 
 /// The resident set, and what of it is in use, as curves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +31,11 @@ pub struct Evidence {
     pub ages: Option<Ages>,
     /// The share of events that were lost.
     pub lost: f64,
+    /// Of the blocks by which the heap has grown in the second half, the share in the place of which a block was released
+    /// that is older than the trace.
+    pub replaced: f64,
+    /// Whether `heap` is the resident set, since it is not known what is outstanding.
+    pub by_resident_set: bool,
 }
 
 impl Evidence {
@@ -70,7 +47,7 @@ impl Evidence {
         let in_use = timeline.curve(Metric::OutstandingBytes);
         let heap = read(Metric::Heap).unwrap_or_else(|| in_use.clone());
         let resident = read(Metric::Rss).map(|resident| ResidentSet { resident, in_use });
-        let used = last(Metric::CgroupUse).or_else(|| last(Metric::Rss));
+        let used = last(Metric::LimitUse).or_else(|| last(Metric::Rss));
         let [received, missed] = [Metric::Events, Metric::Lost].map(|metric| last(metric).unwrap_or(0.0));
         Self {
             heap,
@@ -78,10 +55,19 @@ impl Evidence {
             files: read(Metric::MappedFiles),
             thread_stacks: read(Metric::ThreadStacks),
             resident,
-            limit: used.zip(last(Metric::CgroupLimit)),
+            limit: used.zip(last(Metric::Limit)),
             ages: None,
             lost: if missed > 0.0 { missed / (received + missed) } else { 0.0 },
+            replaced: replaced(timeline),
+            by_resident_set: false,
         }
+    }
+
+    /// Of a process of which it is not known what is outstanding: by its resident anonymous memory.
+    #[must_use]
+    pub fn by_resident_set(timeline: &Timeline) -> Self {
+        let heap = timeline.curve(Metric::Anonymous);
+        Self { heap, resident: None, mappings: None, replaced: 0.0, by_resident_set: true, ..Self::of(timeline) }
     }
 
     /// Of a stack.
@@ -91,18 +77,16 @@ impl Evidence {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_are_counted_from_their_bounds_on() {
-        let mut ages = Ages::default();
-        for (age, bytes) in [(0.0, 1), (4.9, 1), (5.0, 2), (299.0, 4), (300.0, 8), (1e9, 16)] {
-            ages.add(age, bytes);
-        }
-        assert_eq!(ages.bytes, [2, 2, 4, 8, 16]);
-        assert!((ages.older(300.0).unwrap() - 0.75).abs() < 1e-12);
-        assert_eq!(Ages::default().older(5.0), None);
-    }
+/// A trace that begins in the middle knows nothing of older blocks: a program that replaces them holds more and more that is
+/// known, and no more than before.
+fn replaced(timeline: &Timeline) -> f64 {
+    let risen = |metric| {
+        let curve = timeline.curve(metric);
+        let (Some(first), Some(last)) = (curve.points.first(), curve.points.last()) else { return 0.0 };
+        let middle = f64::midpoint(first.seconds, last.seconds);
+        let half = curve.points.iter().find(|point| point.seconds >= middle).map_or(first.mean, |point| point.mean);
+        last.mean - half
+    };
+    let (grown, released) = (risen(Metric::OutstandingBlocks), risen(Metric::OlderReleases));
+    if grown > 0.0 { (released / grown).clamp(0.0, 1.0) } else { 0.0 }
 }

@@ -8,6 +8,13 @@ use crate::timeline::Curve;
 /// Of what is outstanding, the share that must be older than a minute for a leak suspect.
 const OLD: f64 = 0.2;
 
+/// Of the blocks by which the heap has grown, the share that only takes the place of older ones from which on it is not said
+/// to grow.
+const REPLACED: f64 = 0.5;
+
+/// How sure a verdict is that has the resident set alone to go by, compared with one that knows what is outstanding.
+const RESIDENT: f64 = 0.8;
+
 /// A share of lost events from which on nothing is said.
 const LOST: f64 = 0.2;
 
@@ -20,6 +27,11 @@ pub fn judge(evidence: &Evidence) -> Verdict {
         shape = Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, ..shape };
         shape.reasons.insert(0, Reason::Young);
     }
+    if shape.kind == Kind::Growing && evidence.replaced >= REPLACED {
+        let watch_longer = evidence.heap.seconds().max(60.0);
+        shape = Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, ..shape };
+        shape.reasons.insert(0, Reason::Replaces { share: evidence.replaced });
+    }
     if !matches!(shape.kind, Kind::Growing | Kind::LevelingOff { .. }) {
         shape = beside(evidence, shape);
     }
@@ -30,7 +42,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 /// Blocks that are all young cannot be what was never freed.
 fn young(evidence: &Evidence) -> bool {
     // Of a short watch nothing can be old.
-    let seconds = if evidence.heap.seconds() > 180.0 { 60.0 } else { 5.0 };
+    let seconds = if evidence.heap.seconds() > 180.0 { 60 } else { 5 };
     evidence.ages.as_ref().and_then(|ages| ages.older(seconds)).is_some_and(|share| share < OLD)
 }
 
@@ -98,6 +110,14 @@ fn seconds_to_limit(evidence: &Evidence, shape: &Shape) -> Option<f64> {
 fn weigh(evidence: &Evidence, shape: Shape, seconds_to_limit: Option<f64>) -> Verdict {
     let Shape { mut kind, mut confidence, growth, mut reasons } = shape;
     let mut seconds_to_limit = seconds_to_limit;
+    if evidence.by_resident_set {
+        confidence *= RESIDENT;
+        reasons.push(Reason::ByResidentSet);
+    }
+    if (0.05..REPLACED).contains(&evidence.replaced) && kind == Kind::Growing {
+        confidence *= 1.0 - evidence.replaced;
+        reasons.push(Reason::Replaces { share: evidence.replaced });
+    }
     let gaps = evidence.heap.gaps;
     if gaps > 0 {
         confidence *= 0.97_f64.powf(super::statistics::number(gaps.min(10)));

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::profile::Ages;
 use crate::timeline::{Clock, Metric, Reading, Sample, Timeline};
-use crate::verdict::{Ages, ResidentSet};
+use crate::verdict::ResidentSet;
 
 const MIB: f64 = 1_048_576.0;
 
@@ -71,6 +72,40 @@ fn young_blocks_make_no_suspect() {
 }
 
 #[test]
+fn growth_that_only_replaces_older_blocks_is_no_leak() {
+    let second = 1_000_000_000;
+    let verdict = |older: u64| {
+        let (mut clock, mut timeline) = (Clock::new(second), Timeline::new(Timeline::BINS, second));
+        for at in 0..300_u64 {
+            let sample = Sample::default().with(Metric::OutstandingBytes, 1_000_000 + 10_000 * at + at * at % 977);
+            let sample = sample.with(Metric::OutstandingBlocks, 1000 + 10 * at);
+            let tick = clock.tick(Reading { monotonic: at * second, boot: at * second });
+            timeline.push(tick, &sample.with(Metric::OlderReleases, older * at));
+        }
+        judge(&Evidence::of(&timeline))
+    };
+    let (none, some, all) = (verdict(0), verdict(3), verdict(10));
+    assert_eq!(none.kind, Kind::Growing);
+    assert!(some.kind == Kind::Growing && some.confidence < 0.8 * none.confidence, "{some:?}");
+    assert!(matches!(all.kind, Kind::TooEarly { .. }), "{all:?}");
+    assert!(matches!(all.reasons[0], Reason::Replaces { share } if share > 0.95), "{all:?}");
+}
+
+#[test]
+fn without_what_is_outstanding_the_resident_set_is_judged() {
+    let second = 1_000_000_000;
+    let (mut clock, mut timeline) = (Clock::new(second), Timeline::new(Timeline::BINS, second));
+    for at in 0..300_u64 {
+        let sample = Sample::default().with(Metric::OutstandingBytes, 10_000 * at + at * at % 977);
+        let tick = clock.tick(Reading { monotonic: at * second, boot: at * second });
+        timeline.push(tick, &sample.with(Metric::Anonymous, 50_000_000 + at * at % 977));
+    }
+    let verdict = judge(&Evidence::by_resident_set(&timeline));
+    assert_eq!(verdict.kind, Kind::Steady);
+    assert!(verdict.reasons.contains(&Reason::ByResidentSet));
+}
+
+#[test]
 fn what_grows_beside_a_steady_heap_is_named_and_the_heap_comes_first() {
     let stacks = || Some(curve(300, |time| 8.0 * MIB + 0.5 * MIB * time));
     let beside = judge(&Evidence { thread_stacks: stacks(), limit: Some((0.0, 100.0 * MIB)), ..steady() });
@@ -98,7 +133,7 @@ fn a_timeline_with_a_suspended_machine_keeps_its_rate() {
         let reading = Reading { monotonic: (tick + 5) * second, boot: (tick + 5) * second + slept };
         let bytes = 2_000_000 + 100_000 * tick + tick * tick % 7 * 1000;
         let sample = Sample::default().with(Metric::OutstandingBytes, bytes).with(Metric::Rss, bytes + 1_000_000);
-        timeline.push(clock.tick(reading), &sample.with(Metric::CgroupLimit, 64 << 20));
+        timeline.push(clock.tick(reading), &sample.with(Metric::Limit, 64 << 20));
     }
     let verdict = judge(&Evidence::of(&timeline));
     assert_eq!(verdict.kind, Kind::Growing);
@@ -137,7 +172,7 @@ proptest! {
             at += step * 100_000_000;
             let value = if still { value % 2 } else { value };
             let sample = Sample::default().with(Metric::OutstandingBytes, value).with(Metric::Rss, value / 2);
-            let sample = sample.with(Metric::ThreadStacks, value / 3).with(Metric::CgroupLimit, value);
+            let sample = sample.with(Metric::ThreadStacks, value / 3).with(Metric::Limit, value);
             timeline.push(crate::timeline::Tick { at, gap: None }, &sample);
         }
         let verdict = judge(&Evidence::of(&timeline));

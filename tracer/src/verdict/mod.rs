@@ -25,7 +25,7 @@ pub mod statistics;
 
 use serde::Serialize;
 
-pub use evidence::{Ages, Evidence, ResidentSet};
+pub use evidence::{Evidence, ResidentSet};
 pub use judge::judge;
 pub use shape::{Shape, shape};
 pub use suppressions::{Problem, Suppression, Suppressions, SuppressionsError};
@@ -162,6 +162,13 @@ pub enum Reason {
     },
     /// Hardly anything of it is old.
     Young,
+    /// Blocks that are older than the trace, and so not known, were released meanwhile.
+    Replaces {
+        /// In the place of what share of the blocks that came, from 0 to 1.
+        share: f64,
+    },
+    /// What is outstanding is not known: the resident set was judged.
+    ByResidentSet,
     /// Events were lost: a share of all.
     Lost {
         /// From 0 to 1.

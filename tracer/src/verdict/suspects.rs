@@ -3,7 +3,8 @@
 //! A first look at every stack is cheap (see [`StackSeries::rise`]); verdicts are made of those few alone that may be growing,
 //! the steepest first.
 
-use super::{Ages, Evidence, Kind, Verdict, judge};
+use super::{Evidence, Kind, Verdict, judge};
+use crate::profile::Ages;
 use crate::timeline::{StackSeries, StacksTimeline};
 
 /// Verdicts in a ranking, at most.

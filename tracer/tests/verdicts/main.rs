@@ -8,7 +8,6 @@
 mod corpus;
 mod outcomes;
 mod page;
-mod picture;
 
 use corpus::{Part, Word};
 use outcomes::Outcomes;

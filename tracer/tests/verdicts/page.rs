@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
+use heaptide::report::curve::draw;
+use heaptide::timeline::Curve;
 use heaptide::verdict::judge;
 
 use crate::corpus::{KINDS, Part, Word};
 use crate::outcomes::{Outcome, Outcomes, Share, evidence, word};
-use crate::picture;
 
 const WORDS: [(Word, &str); 8] = [
     (Word::Growing, "growing"),
@@ -89,13 +90,13 @@ fn shown(name: &str) -> String {
         if word(&judge(&evidence)) != kind.right[0] {
             continue;
         }
-        let mut shown = format!("```\n{}\n```", picture::curve(&evidence.heap));
+        let mut shown = format!("```\n{}\n```", drawn(&evidence.heap));
         if kind.right[0] == Word::Retention {
             let resident = evidence.resident.unwrap().resident;
-            write!(shown, "\n\nand its resident set:\n\n```\n{}\n```", picture::curve(&resident)).unwrap();
+            write!(shown, "\n\nand its resident set:\n\n```\n{}\n```", drawn(&resident)).unwrap();
         }
         if let (Word::NotTheHeap, Some(mappings)) = (kind.right[0], &evidence.mappings) {
-            write!(shown, "\n\nand its mappings:\n\n```\n{}\n```", picture::curve(mappings)).unwrap();
+            write!(shown, "\n\nand its mappings:\n\n```\n{}\n```", drawn(mappings)).unwrap();
         }
         return shown;
     }
@@ -116,4 +117,8 @@ pub fn check(outcomes: &Outcomes) {
     }
     let golden = fs::read_to_string(&path).unwrap_or_else(|error| panic!("docs/verdicts.md: {error}"));
     assert!(golden == page, "docs/verdicts.md differs; it is now:\n{page}");
+}
+
+fn drawn(curve: &Curve) -> String {
+    draw(curve, |top| format!("{:.1} MB", top / 1e6)).join("\n")
 }

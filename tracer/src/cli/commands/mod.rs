@@ -1,9 +1,12 @@
 //! What is done: one file a command.
 
+mod capture;
 mod completions;
 mod doctor;
 mod man;
-pub mod record;
+mod mark;
+mod record;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -14,6 +17,8 @@ use crate::process::launcher;
 pub(super) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Record(recording) => record::run(&recording),
+        Command::Watch(watching) => watch::run(&watching),
+        Command::Mark(pid) => mark::run(pid),
         Command::Doctor { pid, named } => doctor::run(pid, &named),
         Command::Man => man::run(),
         Command::Completions(shell) => completions::run(shell),

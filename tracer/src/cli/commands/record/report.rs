@@ -37,6 +37,7 @@ impl Reports {
             top: recording.top,
             show_files: recording.show.files,
             show_thread_stacks: recording.show.thread_stacks,
+            ..text::TextOptions::default()
         };
         let text = self.text.map(|output| output.write(|out| text::write(out, profile, &options)));
         let folded = self.folded.map(|output| output.write(|out| folded::write(out, profile)));

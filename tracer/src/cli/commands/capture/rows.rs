@@ -1,7 +1,7 @@
 //! How many rows of tables for unwinding a recording needs.
 
 use crate::{
-    cli::config::{Recording, Targets},
+    cli::config::{Capture, Targets},
     kernel::StackMethod,
     process::{Mappings, code_bytes},
 };
@@ -19,12 +19,12 @@ const MOST: u64 = 64 << 20;
 const CODE: u64 = 48;
 
 /// Enough rows for what the targets have mapped now, and some more.
-pub(super) fn for_recording(recording: &Recording) -> u32 {
-    if recording.stacks != StackMethod::Cfi {
+pub(super) fn for_capture(capture: &Capture) -> u32 {
+    if capture.stacks != StackMethod::Cfi {
         return 1;
     }
-    match &recording.targets {
-        Targets::Command { .. } => UNKNOWN,
+    match &capture.targets {
+        Targets::Command { .. } | Targets::Named(_) => UNKNOWN,
         Targets::Pids(pids) => {
             let mappings: Vec<Mappings> = pids.iter().filter_map(|&pid| Mappings::read(pid).ok()).collect();
             let rows = (code_bytes(&mappings) / CODE + LATER).min(MOST);

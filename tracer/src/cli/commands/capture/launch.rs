@@ -12,7 +12,7 @@ use tokio::process::Child;
 use super::{announce, status::say};
 use crate::{
     allocator::{DiscoverError, Found, NamedAllocators, find_program, program_libraries},
-    cli::{args::Mode, config::Recording, exit::CommandError},
+    cli::{args::Mode, config::Capture, exit::CommandError},
     kernel::Launched,
     pipeline::Session,
     process::{Launch, LaunchError, printable},
@@ -23,11 +23,11 @@ pub(super) async fn launch(
     session: &mut Session,
     program: &OsStr,
     args: &[OsString],
-    recording: &Recording,
+    capture: &Capture,
 ) -> anyhow::Result<Child> {
     let path =
         find_program(program, env::var_os("PATH").as_deref()).map_err(|reason| CommandError::new(program, reason))?;
-    let Recording { follow, ref named, mode, .. } = *recording;
+    let Capture { follow, ref named, mode, .. } = *capture;
     let libraries = program_libraries(&path)?;
     let (files, found) = allocators(&libraries, named, mode)?;
     let command: Vec<OsString> = std::iter::once(program.to_owned()).chain(args.iter().cloned()).collect();

@@ -1,32 +1,23 @@
-//! Reports of profiles made by hand, compared with the files in `tests/golden/<case>/<format>`.
-//!
-//! `HEAPTIDE_BLESS=1 cargo test -p heaptide --test golden` accepts what the reports are now; read the difference first.
+//! Profiles made by hand.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot read its files has failed")]
-
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use heaptide::profile::{
     Allocator, Budget, BudgetStage, ByMemory, Calls, Cost, End, Estimate, Exact, Frame, Growth, InPulses, Inlined,
-    Memory, Place, Process, ProcessGrowth, Profile, Recorded, Resident, SCHEMA, Sampled, Sampling, Stack, StackMethod,
-    Totals, Unknown, Unnamed, Unwinding, Usage,
+    Memory, Place, Process, ProcessGrowth, Profile, Recorded, Resident, SCHEMA, Sampled, Sampling, Stack, Totals,
+    Unnamed, Unwinding, Usage,
 };
-use heaptide::report::text::TextOptions;
-use heaptide::report::{folded, json, text};
 
-fn usage(bytes: u64, blocks: u64) -> Usage {
+pub fn usage(bytes: u64, blocks: u64) -> Usage {
     Usage { bytes, blocks }
 }
 
-fn totals(allocated: Usage, freed: Usage) -> Totals {
+pub fn totals(allocated: Usage, freed: Usage) -> Totals {
     let outstanding = allocated - freed;
     Totals { allocated, freed, outstanding, peak: outstanding + usage(4096, 1), ..Totals::default() }
 }
 
-fn frame(function: &str, line: u32) -> Frame {
+pub fn frame(function: &str, line: u32) -> Frame {
     let source = Some((Arc::from(format!("/build/src/{function}.c")), line));
     Frame {
         address: 0x5581_0000_1000 + u64::from(line),
@@ -38,35 +29,33 @@ fn frame(function: &str, line: u32) -> Frame {
     }
 }
 
-fn unnamed(module: Option<&str>, reason: Unnamed) -> Frame {
+pub fn unnamed(module: Option<&str>, reason: Unnamed) -> Frame {
     let module_address = if module.is_some() { 0x1f3a } else { 0 };
     Frame { module: module.map(Arc::from), module_address, place: Err(reason), ..frame("unnamed", 1) }
 }
 
-fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
+pub fn stack(memory: Memory, outstanding: Usage, frames: Vec<Frame>) -> Stack {
     let freed = usage(outstanding.bytes / 2, outstanding.blocks / 2);
     Stack {
         memory,
         totals: totals(outstanding + freed, freed),
         shown: outstanding,
-        estimate: None,
-        truncated: false,
-        incomplete: false,
-        guessed: false,
+        at_peak: outstanding,
         frames: frames.into_iter().map(Arc::new).collect(),
+        ..Stack::default()
     }
 }
 
-fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
+pub fn heap(bytes: u64, blocks: u64, frames: Vec<Frame>) -> Stack {
     stack(Memory::Heap, usage(bytes, blocks), frames)
 }
 
-fn calls(count: u64) -> Calls {
+pub fn calls(count: u64) -> Calls {
     Calls { count, seconds: 60.0, shared: false }
 }
 
 /// A process whose sums are those of its stacks.
-fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
+pub fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
     let mut sums = ByMemory::default();
     for stack in &stacks {
         sums.each_of(stack.memory, |sum| *sum += stack.totals);
@@ -78,34 +67,16 @@ fn process(pid: u32, name: &str, stacks: Vec<Stack>) -> Process {
         calls: Some(calls(74_040)),
     };
     let (name, allocators) = (name.to_owned(), vec![allocator]);
-    Process {
-        pid,
-        generation: 0,
-        name,
-        forked_from: None,
-        end: None,
-        allocators,
-        sums,
-        sampled: None,
-        growth: None,
-        stacks,
-    }
+    Process { pid, name, allocators, sums, stacks, ..Process::default() }
 }
 
-fn profile(processes: Vec<Process>) -> Profile {
+pub fn profile(processes: Vec<Process>) -> Profile {
     Profile {
         schema: SCHEMA,
         version: "0.1.0".to_owned(),
         began_unix_seconds: 1_700_000_000.5,
         seconds: 60.0,
-        older_than_seconds: 0.0,
-        from_start: false,
-        stack_method: StackMethod::Cfi,
-        sampling: None,
-        budget: None,
-        growth: None,
         processes,
-        unknown: Unknown::default(),
         cost: Cost {
             trap_seconds: 0.125,
             hits: 123_456,
@@ -113,15 +84,18 @@ fn profile(processes: Vec<Process>) -> Profile {
             bpf_seconds: Some(0.25),
             bpf_measured_share: 0.1,
             cpu_seconds: 1.5,
+            timeline_seconds: 0.01,
+            timeline_bytes: 2 << 20,
             target_cpu_seconds: 25.0,
             memory_bytes: 34 << 20,
             rings: 1,
         },
+        ..Profile::default()
     }
 }
 
 /// An exact recording of one process; two of its stacks differ in a line only.
-fn exact() -> Profile {
+pub fn exact() -> Profile {
     let small = heap(100, 1, vec![frame("parse", 12), frame("main", 88)]);
     let large = heap(8 << 20, 2, vec![frame("load_cache", 40), frame("main", 80)]);
     let same = heap(28, 1, vec![frame("parse", 14), frame("main", 88)]);
@@ -129,7 +103,7 @@ fn exact() -> Profile {
 }
 
 /// A program that forks a child, which runs another program.
-fn several_processes() -> Profile {
+pub fn several_processes() -> Profile {
     let parent = process(100, "server", vec![heap(1 << 20, 10, vec![frame("serve", 7), frame("main", 1)])]);
     let mut child = process(101, "server", vec![heap(1 << 10, 1, vec![frame("handle", 3), frame("main", 1)])]);
     child.forked_from = Some(100);
@@ -146,7 +120,7 @@ fn several_processes() -> Profile {
 }
 
 /// Nothing was allocated, and the kernel does not tell what the probes cost.
-fn empty() -> Profile {
+pub fn empty() -> Profile {
     let mut profile = profile(vec![process(1, "idle", Vec::new())]);
     profile.processes[0].allocators[0].calls = Some(calls(0));
     profile.cost.bpf_seconds = None;
@@ -155,7 +129,7 @@ fn empty() -> Profile {
 }
 
 /// A preloaded allocator has taken the place of the C library's.
-fn replaced_allocator() -> Profile {
+pub fn replaced_allocator() -> Profile {
     let mut process = process(5, "cache", vec![heap(4096, 4, vec![frame("fill", 2), frame("main", 1)])]);
     process.allocators[0].calls = Some(calls(0));
     process.allocators.push(Allocator {
@@ -168,7 +142,7 @@ fn replaced_allocator() -> Profile {
 }
 
 /// Whatever can be lost was lost, and no frame has a name.
-fn everything_unknown() -> Profile {
+pub fn everything_unknown() -> Profile {
     let frames = vec![
         Frame {
             build_id: Some("0123456789abcdef0123456789abcdef01234567".into()),
@@ -216,7 +190,7 @@ fn everything_unknown() -> Profile {
 }
 
 /// Names that would do harm on a terminal, in a line-based file, or in JSON.
-fn weird_names() -> Profile {
+pub fn weird_names() -> Profile {
     let mut hostile = frame("\u{1b}[2J\u{1b}]0;owned\u{7}", 1);
     hostile.module = Some("lib\u{9b}31m.so".into());
     let names = [
@@ -233,7 +207,7 @@ fn weird_names() -> Profile {
 }
 
 /// A call inlined into another that is inlined into a function; and code that no line stands for.
-fn inlined_frames() -> Profile {
+pub fn inlined_frames() -> Profile {
     let inlined = |function: &str, source| Inlined { function: function.into(), source };
     let mut outer = frame("outer", 20);
     outer.inlined = vec![inlined("innermost", Some(("include/inner.h".into(), 5))), inlined("middle", None)];
@@ -242,7 +216,7 @@ fn inlined_frames() -> Profile {
 }
 
 /// All kinds of memory, old blocks only.
-fn all_kinds_of_memory() -> Profile {
+pub fn all_kinds_of_memory() -> Profile {
     let kinds = [
         (Memory::Heap, "make", usage(3000, 3)),
         (Memory::Anonymous, "arena", usage(8192, 1)),
@@ -255,7 +229,7 @@ fn all_kinds_of_memory() -> Profile {
 }
 
 /// A recording by sampling: of one process many blocks are recorded, of the other none.
-fn sampled() -> Profile {
+pub fn sampled() -> Profile {
     let estimate = |recorded, low_bytes, high_bytes| Some(Estimate { recorded, low_bytes, high_bytes });
     let large = Stack {
         estimate: estimate(16, 5 << 20, 13 << 20),
@@ -278,7 +252,7 @@ fn sampled() -> Profile {
 }
 
 /// A budget that could be kept by sampling.
-fn budget() -> Profile {
+pub fn budget() -> Profile {
     let stage =
         |blocks, interval_bytes, seconds| BudgetStage { blocks, interval_bytes, seconds, recorded_seconds: seconds };
     let stages = vec![stage(Recorded::All, 0, 12.0), stage(Recorded::Sampled, 512 << 10, 48.0)];
@@ -287,7 +261,7 @@ fn budget() -> Profile {
 }
 
 /// A budget that could be kept by pulses: it is known for how much they stand, or not.
-fn budget_in_pulses(slowdown: Option<f64>) -> Profile {
+pub fn budget_in_pulses(slowdown: Option<f64>) -> Profile {
     let stage =
         |blocks, seconds, recorded_seconds| BudgetStage { blocks, interval_bytes: 0, seconds, recorded_seconds };
     let stages = vec![stage(Recorded::All, 0.15, 0.15), stage(Recorded::Pulses, 59.85, 1.2)];
@@ -301,7 +275,7 @@ fn budget_in_pulses(slowdown: Option<f64>) -> Profile {
 }
 
 /// A budget that ended the recording of blocks.
-fn budget_ended() -> Profile {
+pub fn budget_ended() -> Profile {
     let stage = |blocks, seconds| {
         let recorded_seconds = if blocks == Recorded::None { 0.0 } else { seconds };
         BudgetStage { blocks, interval_bytes: 0, seconds, recorded_seconds }
@@ -312,7 +286,7 @@ fn budget_ended() -> Profile {
 }
 
 /// A recording of growth: of a process that lives, and of one that has ended before anybody looked.
-fn growth() -> Profile {
+pub fn growth() -> Profile {
     let touched = |memory, pages: u64, function| {
         stack(memory, usage(pages << 12, pages), vec![frame(function, 4), frame("main", 2)])
     };
@@ -350,130 +324,10 @@ fn growth() -> Profile {
 }
 
 /// More stacks than are shown.
-fn more_than_shown() -> Profile {
+pub fn more_than_shown() -> Profile {
     let of = |number: u32| {
         let number_of_blocks = u64::from(number);
         heap(number_of_blocks * 10, number_of_blocks, vec![frame("allocate", number), frame("main", 1)])
     };
     profile(vec![process(5, "many", (1..=13).map(of).collect())])
-}
-
-fn directory(case: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(case)
-}
-
-/// Compares with the file, or accepts.
-fn check(case: &str, format: &str, report: &[u8]) {
-    let path = directory(case).join(format);
-    if std::env::var_os("HEAPTIDE_BLESS").is_some_and(|bless| bless == "1") {
-        fs::create_dir_all(directory(case)).unwrap();
-        fs::write(&path, report).unwrap();
-    }
-    let golden = fs::read(&path).unwrap_or_else(|error| panic!("tests/golden/{case}/{format}: {error}"));
-    let (golden, report) = (String::from_utf8_lossy(&golden), String::from_utf8_lossy(report));
-    assert!(golden == report, "tests/golden/{case}/{format} differs; it is now:\n{report}");
-}
-
-/// The same JSON in ASCII, so that a hostile name in a golden file does no harm to who reads it.
-fn ascii(json: &str) -> String {
-    let mut units = [0; 2];
-    let mut ascii = String::new();
-    for character in json.chars() {
-        if character.is_ascii() && character != '\u{7f}' {
-            ascii.push(character);
-        } else {
-            character.encode_utf16(&mut units).iter().for_each(|unit| write!(ascii, "\\u{unit:04x}").unwrap());
-        }
-    }
-    ascii
-}
-
-fn check_all(case: &str, profile: &Profile, options: TextOptions) {
-    let mut out = Vec::new();
-    text::write(&mut out, profile, &options).unwrap();
-    check(case, "text", &out);
-    out.clear();
-    folded::write(&mut out, profile).unwrap();
-    check(case, "folded", &out);
-    out.clear();
-    json::write(&mut out, profile).unwrap();
-    assert_eq!(String::from_utf8_lossy(&out).lines().count(), 1, "JSON is one line");
-    let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
-    assert_eq!(value, serde_json::to_value(profile).unwrap());
-    // One line is good for programs; indented, people can read what changed.
-    check(case, "json", ascii(&format!("{value:#}\n")).as_bytes());
-}
-
-#[test]
-fn an_exact_profile_says_so() {
-    check_all("exact", &exact(), TextOptions::default());
-}
-
-#[test]
-fn several_processes_have_sums_of_their_own_and_together() {
-    check_all("several_processes", &several_processes(), TextOptions::default());
-}
-
-#[test]
-fn nothing_outstanding_is_a_result() {
-    check_all("empty", &empty(), TextOptions::default());
-}
-
-#[test]
-fn the_silence_of_a_replaced_allocator_is_explained() {
-    check_all("replaced_allocator", &replaced_allocator(), TextOptions::default());
-}
-
-#[test]
-fn no_process_is_a_result() {
-    check_all("no_process", &profile(Vec::new()), TextOptions::default());
-}
-
-#[test]
-fn everything_unknown_is_said() {
-    check_all("everything_unknown", &everything_unknown(), TextOptions::default());
-}
-
-#[test]
-fn weird_names_do_no_harm() {
-    check_all("weird_names", &weird_names(), TextOptions::default());
-}
-
-#[test]
-fn inlined_frames_are_marked() {
-    check_all("inlined_frames", &inlined_frames(), TextOptions::default());
-}
-
-#[test]
-fn other_kinds_of_memory_stay_apart() {
-    check_all("all_kinds_of_memory", &all_kinds_of_memory(), TextOptions::default());
-}
-
-#[test]
-fn files_and_thread_stacks_are_shown_when_asked_for() {
-    let options = TextOptions { show_files: true, show_thread_stacks: true, ..TextOptions::default() };
-    check_all("all_kinds_of_memory_shown", &all_kinds_of_memory(), options);
-}
-
-#[test]
-fn growth_tells_what_became_resident() {
-    check_all("growth", &growth(), TextOptions::default());
-}
-
-#[test]
-fn estimates_are_named_as_such() {
-    check_all("sampled", &sampled(), TextOptions::default());
-}
-
-#[test]
-fn what_was_done_to_keep_a_budget_is_told() {
-    check_all("budget", &budget(), TextOptions::default());
-    check_all("budget_in_pulses", &budget_in_pulses(Some(1.6)), TextOptions::default());
-    check_all("budget_in_too_few_pulses", &budget_in_pulses(None), TextOptions::default());
-    check_all("budget_ended", &budget_ended(), TextOptions::default());
-}
-
-#[test]
-fn stacks_that_are_not_shown_are_counted() {
-    check_all("more_than_shown", &more_than_shown(), TextOptions { top: 3, ..TextOptions::default() });
 }

@@ -13,7 +13,7 @@ use crate::pipeline::Status;
 use crate::symbols::{Progress, Standing};
 
 /// One line at the bottom of a terminal; nothing elsewhere.
-pub(super) struct StatusLine {
+pub(in crate::cli) struct StatusLine {
     bar: ProgressBar,
     last: Status,
 }
@@ -50,7 +50,7 @@ impl StatusLine {
     }
 
     /// Lets something else be printed.
-    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+    pub(in crate::cli) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
 
@@ -120,7 +120,7 @@ fn per_second(events: u64, seconds: f64) -> u64 {
 }
 
 /// A line on standard error.
-pub(super) fn say(line: &str) {
+pub(in crate::cli) fn say(line: &str) {
     // Nobody is left to be told when standard error is closed.
     let _ = writeln!(io::stderr(), "{}", crate::process::printable(line));
 }

@@ -1,0 +1,142 @@
+//! Which frame of a stack is named for it: the first that is the program's own.
+//!
+//! The first frames are often those of an allocator, or of a function that only hands memory on (`strdup`, `operator new`,
+//! `g_malloc`): whoever calls them has decided to allocate. It is for a sentence alone; the whole stack is shown as well.
+
+use std::sync::Arc;
+
+use crate::profile::Frame;
+
+/// Libraries whose functions allocate for others, by the begin of their names.
+const LIBRARIES: [&str; 8] =
+    ["libc.so", "libc-", "ld-linux", "ld-musl", "libstdc++.so", "libc++.so", "libjemalloc", "libtcmalloc"];
+
+/// Functions that allocate for others: what their names begin with,
+const BEGINS: [&str; 12] = [
+    "operator new",
+    "std::",
+    "__gnu_cxx::",
+    "void std::",
+    "alloc::",
+    "<alloc::",
+    "__rust_",
+    "__rdl_",
+    "__rustc",
+    "core::",
+    "<core::",
+    "PyMem_",
+];
+
+/// and what they are called, without a prefix such as `x`, `g_` or `my_`.
+const NAMES: [&str; 13] = [
+    "malloc",
+    "malloc0",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "strdup",
+    "strndup",
+    "memdup",
+    "vasprintf",
+    "asprintf",
+    "memalign",
+    "aligned_alloc",
+    "alloc",
+];
+
+/// The frame to name; the first when all are of libraries, `None` of no frames.
+pub(super) fn culprit(frames: &[Arc<Frame>]) -> Option<&Frame> {
+    let own = frames.iter().find(|frame| !hands_on(frame));
+    own.or_else(|| frames.first()).map(|frame| &**frame)
+}
+
+/// The innermost inlined function of a frame that is the program's own counts for it.
+fn hands_on(frame: &Frame) -> bool {
+    if frame.module.as_deref().is_some_and(|module| LIBRARIES.iter().any(|library| module.starts_with(library))) {
+        return true;
+    }
+    let inlined = frame.inlined.iter().map(|inlined| &*inlined.function);
+    let place = frame.place.as_ref().ok().map(|place| &*place.function);
+    let mut functions = inlined.chain(place).peekable();
+    functions.peek().is_some() && functions.all(is_wrapper)
+}
+
+fn is_wrapper(function: &str) -> bool {
+    if BEGINS.iter().any(|begin| function.starts_with(begin)) {
+        return true;
+    }
+    let name = function.split('(').next().unwrap_or(function).trim_start_matches('_');
+    NAMES.iter().any(|known| {
+        name.strip_suffix(known).is_some_and(|prefix| matches!(prefix, "" | "x" | "z") || is_short_prefix(prefix))
+    })
+}
+
+/// `g_`, `my_`, `xml_`: up to four letters.
+fn is_short_prefix(prefix: &str) -> bool {
+    prefix.strip_suffix('_').is_some_and(|letters| letters.len() <= 4 && letters.chars().all(char::is_alphabetic))
+}
+
+/// The function that the sentence names, and where it is.
+pub(super) fn named(frame: &Frame) -> Option<(&str, Option<(&str, u32)>)> {
+    let inlined = frame.inlined.iter().map(|inlined| (&*inlined.function, inlined.source.as_ref()));
+    let place = frame.place.as_ref().ok().map(|place| (&*place.function, place.source.as_ref()));
+    let all: Vec<_> = inlined.chain(place).collect();
+    let own = all.iter().find(|(function, _)| !is_wrapper(function)).or_else(|| all.first())?;
+    Some((own.0, own.1.map(|(path, line)| (&**path, *line))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Inlined, Place};
+
+    fn frame(module: &str, function: &str) -> Frame {
+        Frame {
+            address: 1,
+            module: Some(module.into()),
+            module_address: 1,
+            build_id: None,
+            place: Ok(Place { function: function.into(), offset: 0, source: Some(("a.c".into(), 7)) }),
+            inlined: Vec::new(),
+        }
+    }
+
+    fn of(frames: &[(&str, &str)]) -> String {
+        let frames: Vec<Arc<Frame>> =
+            frames.iter().map(|(module, function)| Arc::new(frame(module, function))).collect();
+        named(culprit(&frames).unwrap()).unwrap().0.to_owned()
+    }
+
+    #[test]
+    fn whoever_only_hands_memory_on_is_not_named() {
+        let cases: [&[(&str, &str)]; 6] = [
+            &[("server", "keep_header"), ("server", "main")],
+            &[("libc.so.6", "strdup"), ("server", "keep_header")],
+            &[("libstdc++.so.6.0.30", "operator new(unsigned long)"), ("server", "keep_header")],
+            &[("server", "xmalloc"), ("server", "my_strdup"), ("server", "keep_header")],
+            &[
+                ("server", "alloc::raw_vec::finish_grow"),
+                ("server", "<core::iter::Map as x>::next"),
+                ("server", "keep_header"),
+            ],
+            &[("libjemalloc.so.2", "je_arena_new"), ("libglib-2.0.so.0", "g_malloc"), ("server", "keep_header")],
+        ];
+        for case in cases {
+            assert_eq!(of(case), "keep_header", "{case:?}");
+        }
+        // A name that only ends like one of them is somebody's own.
+        assert_eq!(of(&[("server", "cache_page_alloc"), ("server", "main")]), "cache_page_alloc");
+        // And where all hand on, the first is named.
+        assert_eq!(of(&[("server", "xmalloc"), ("server", "g_malloc")]), "xmalloc");
+        assert!(culprit(&[]).is_none());
+    }
+
+    #[test]
+    fn an_inlined_function_of_the_program_is_named_before_what_holds_it() {
+        let inlined = |function: &str| Inlined { function: function.into(), source: Some(("b.cc".into(), 9)) };
+        let mut frame = frame("server", "main");
+        frame.inlined = vec![inlined("std::vector<int>::push_back(int&&)"), inlined("keep_header")];
+        assert_eq!(named(&frame), Some(("keep_header", Some(("b.cc", 9)))));
+        assert!(!hands_on(&frame));
+    }
+}

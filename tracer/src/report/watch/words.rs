@@ -1,0 +1,60 @@
+//! Verdicts and rates in words.
+
+use crate::report::words::human;
+use crate::verdict::Kind;
+use crate::watch::verdict_word;
+
+/// The same for people.
+pub(super) const fn verdict_words(kind: Kind) -> &'static str {
+    match kind {
+        Kind::LevelingOff { .. } => "leveling off",
+        Kind::NotTheHeap { .. } => "not the heap",
+        Kind::TooEarly { .. } => "too early to say",
+        other => verdict_word(other),
+    }
+}
+
+/// `+1.1 MiB/min`: by the second, the minute or the hour, whichever leaves a number that says something.
+#[expect(clippy::cast_sign_loss, reason = "of what is not negative")]
+pub(super) fn rate(bytes_per_second: f64) -> String {
+    let size = bytes_per_second.abs();
+    let (factor, unit) = match size {
+        _ if size >= 1_048_576.0 => (1.0, "s"),
+        _ if size * 60.0 >= 1024.0 => (60.0, "min"),
+        _ => (3600.0, "h"),
+    };
+    let amount = human((size * factor).round() as u64);
+    match amount.as_str() {
+        "0 bytes" => "0".to_owned(),
+        _ => format!("{}{amount}/{unit}", if bytes_per_second < 0.0 { '-' } else { '+' }),
+    }
+}
+
+/// `61,203`.
+pub(in crate::report) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_told_by_the_time_that_leaves_a_number() {
+        let rates = [2_097_152.0, 19_000.0, -19_000.0, 10.0, 0.0].map(rate);
+        assert_eq!(rates, ["+2.0 MiB/s", "+1.1 MiB/min", "-1.1 MiB/min", "+35.2 KiB/h", "0"]);
+    }
+
+    #[test]
+    fn digits_stand_in_groups_of_three() {
+        assert_eq!([0, 999, 61_203, 1_000_000].map(grouped), ["0", "999", "61,203", "1,000,000"]);
+    }
+}
