@@ -4,6 +4,7 @@
 //! asked what its users ask ([`requests`]), right and wrong things, at a steady pace ([`load`]).
 
 pub mod build;
+pub mod conclusion;
 pub mod load;
 pub mod requests;
 
