@@ -12,6 +12,7 @@ mod errors;
 mod family;
 mod growth;
 mod heaptrack;
+mod leaks;
 mod limits;
 mod loaded;
 mod made_code;

@@ -113,17 +113,31 @@ fn prebuilt(name: &str) -> Result<Option<PathBuf>> {
 
 /// The file `name` in the folder of built workloads, made by `make` when it is missing or older than what it is made of.
 fn built(name: &str, source: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let folder = target_folder().join("workloads");
+    let included =
+        ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h", "grows.h"].map(|name| sources().join(name));
+    let inputs: Vec<PathBuf> = [source.to_owned()].into_iter().chain(included).collect();
+    made("workloads", name, &inputs, make)
+}
+
+/// The file `name` in a folder of cargo's target folder, made by `make` when it is missing or older than its `inputs`, or
+/// than this program with its flags.
+pub(crate) fn made(
+    folder: &str,
+    name: &str,
+    inputs: &[PathBuf],
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = target_folder().join(folder);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     // Tests run in several threads and programs: one builds, the others wait for it. Held until the end of the scope.
-    let lock = File::create(folder.join(".lock")).context("cannot create the lock of the workloads")?;
-    lock.lock().context("cannot lock the workloads")?;
+    let lock = File::create(folder.join(".lock")).context("cannot create the lock of what is built")?;
+    lock.lock().context("cannot lock what is built")?;
 
     let program = folder.join(name);
-    if is_older(&program, source)? {
+    if is_older(&program, inputs)? {
         // Under another name first: a program that was built in part must never look like a whole one.
         let unfinished = folder.join(format!("{name}.unfinished"));
-        make(&unfinished).with_context(|| format!("cannot build the workload {name}"))?;
+        make(&unfinished).with_context(|| format!("cannot build {name}"))?;
         fs::rename(&unfinished, &program).with_context(|| format!("cannot rename {}", unfinished.display()))?;
     }
     Ok(program)
@@ -157,13 +171,12 @@ fn source(name: &str) -> Result<PathBuf> {
     }
 }
 
-/// Whether `program` is missing, or older than its source, what the source includes, or this program with its flags.
-fn is_older(program: &Path, source: &Path) -> Result<bool> {
+/// Whether `program` is missing, or older than what it is made of, or this program with its flags.
+fn is_older(program: &Path, inputs: &[PathBuf]) -> Result<bool> {
     let Ok(built) = fs::metadata(program).and_then(|metadata| metadata.modified()) else { return Ok(true) };
-    let included = ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h", "grows.h"]
-        .map(|name| sources().join(name));
-    for input in [source.to_owned(), env::current_exe()?].into_iter().chain(included) {
-        if fs::metadata(&input)?.modified()? >= built {
+    for input in inputs.iter().chain([&env::current_exe()?]) {
+        let changed = fs::metadata(input).and_then(|metadata| metadata.modified());
+        if changed.with_context(|| format!("cannot look at {}", input.display()))? >= built {
             return Ok(true);
         }
     }
@@ -261,7 +274,7 @@ fn frameless(source: &Path, program: &Path, level: u8) -> Command {
     compiler
 }
 
-fn run(compiler: &mut Command) -> Result<()> {
+pub(crate) fn run(compiler: &mut Command) -> Result<()> {
     let output = compiler.output();
     let output = output.with_context(|| format!("cannot run {}", compiler.get_program().display()))?;
     if !output.status.success() {

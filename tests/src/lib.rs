@@ -10,6 +10,7 @@ pub mod compare;
 pub mod completeness;
 pub mod heaptide;
 pub mod kinds;
+pub mod leaks;
 pub mod pace;
 pub mod profile;
 pub mod program;

@@ -26,6 +26,10 @@ const LIBRARY_FOLDERS: [&str; 4] =
 const PROGRAMS: [&str; 3] = ["/usr/bin/python3", "/usr/bin/ruby", "/usr/sbin/nginx"];
 const LIBRARIES: [&str; 3] = ["libglib-2.0.so.0", "libsqlite3.so.0", "libcrypto.so.3"];
 
+/// What is there with the packages that services with a leak are built and run with, beside Ruby's headers.
+const SERVICES: [&str; 4] =
+    ["/usr/bin/puma", "/usr/bin/redis-server", "/usr/bin/python3-config", "/usr/bin/xml2-config"];
+
 /// What is on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Findings {
@@ -116,8 +120,16 @@ fn present() -> Result<Vec<Piece>> {
             Piece::Named,
             PROGRAMS.iter().all(|path| Path::new(path).exists()) && LIBRARIES.iter().all(|name| has_library(name)),
         ),
+        (Piece::Services, SERVICES.iter().all(|path| Path::new(path).exists()) && has_ruby_headers()),
     ];
     Ok(pieces.into_iter().filter_map(|(piece, there)| there.then_some(piece)).collect())
+}
+
+/// Their folder is named after Ruby's version.
+fn has_ruby_headers() -> bool {
+    let Ok(folders) = fs::read_dir("/usr/include") else { return false };
+    let is_ruby = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(b"ruby-");
+    folders.flatten().any(|folder| is_ruby(&folder.file_name()) && folder.path().join("ruby.h").exists())
 }
 
 fn has_library(name: &str) -> bool {

@@ -28,6 +28,8 @@ pub(crate) enum Piece {
     Musl,
     /// Programs and libraries with an allocator on top of the C library's.
     Named,
+    /// Interpreters, servers and libraries that services with a leak are made for.
+    Services,
 }
 
 impl Piece {
@@ -43,6 +45,7 @@ impl Piece {
             Self::Heaptrack => "heaptrack, whose totals a test compares with heaptide's",
             Self::Allocators => "jemalloc, tcmalloc and mimalloc, for the programs that tests trace",
             Self::Named => "Python, Ruby, nginx, GLib, SQLite and OpenSSL, whose own allocators tests trace",
+            Self::Services => "Ruby with puma, Python, Redis and libxml2, for services with a leak that tests find",
             Self::Musl => "musl and its compiler, for the programs that tests trace",
         }
     }
@@ -72,6 +75,13 @@ impl Piece {
             }
             (Self::Named, Fedora) => &["python3", "ruby", "nginx", "glib2", "sqlite-libs", "openssl-libs"],
             (Self::Named, Arch) => &["python", "ruby", "nginx", "glib2", "sqlite", "openssl"],
+            (Self::Services, Debian | DebianLike) => {
+                &["ruby", "ruby-dev", "puma", "python3", "python3-dev", "redis-server", "libxml2-dev"]
+            }
+            (Self::Services, Fedora) => {
+                &["ruby", "ruby-devel", "rubygem-puma", "python3", "python3-devel", "redis", "libxml2-devel"]
+            }
+            (Self::Services, Arch) => &["ruby", "python", "redis", "libxml2"],
             (Self::Compiler | Self::Library, DebianLike | Fedora | Arch) | (Self::Linker, _) | (_, Other) => &[],
         }
     }
@@ -97,7 +107,7 @@ impl Piece {
             }
             Self::Linker => format!("cargo install bpf-linker --version {LINKER_VERSION}"),
             Self::Llvm => "see your distribution's packages for LLVM's development files".to_owned(),
-            Self::Gcc | Self::Gxx | Self::Heaptrack | Self::Allocators | Self::Musl | Self::Named => {
+            Self::Gcc | Self::Gxx | Self::Heaptrack | Self::Allocators | Self::Musl | Self::Named | Self::Services => {
                 "see your distribution's packages".to_owned()
             }
         }

@@ -61,6 +61,7 @@ fn missing(findings: &Findings, needs: Needs) -> Vec<Piece> {
     }
     if needs == Needs::Test {
         needed.extend([Piece::Gcc, Piece::Gxx, Piece::Heaptrack, Piece::Allocators, Piece::Musl, Piece::Named]);
+        needed.push(Piece::Services);
     }
     needed.retain(|piece| !findings.has(*piece));
     needed

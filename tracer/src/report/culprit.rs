@@ -1,7 +1,9 @@
 //! Which frame of a stack is named for it: the first that is the program's own.
 //!
 //! The first frames are often those of an allocator, or of a function that only hands memory on (`strdup`, `operator new`,
-//! `g_malloc`): whoever calls them has decided to allocate. It is for a sentence alone; the whole stack is shown as well.
+//! `g_malloc`): whoever calls them has decided to allocate. So have the inner functions of an interpreter or a library,
+//! which mostly come without debug information, while code that somebody works on has it: a frame with a line is named
+//! before others. It is for a sentence alone; the whole stack is shown as well.
 
 use std::sync::Arc;
 
@@ -44,10 +46,19 @@ const NAMES: [&str; 13] = [
     "alloc",
 ];
 
-/// The frame to name; the first when all are of libraries, `None` of no frames.
+/// A frame with a line that is further away than this has nothing to do with what was allocated: the main loop of a server
+/// whose plug-in has no debug information.
+const NEAR: usize = 8;
+
+/// The frame to name: the first of the program's own that has a line, or else a name; the first when all are of libraries,
+/// `None` of no frames.
 pub(super) fn culprit(frames: &[Arc<Frame>]) -> Option<&Frame> {
-    let own = frames.iter().find(|frame| !hands_on(frame));
-    own.or_else(|| frames.first()).map(|frame| &**frame)
+    let own = || frames.iter().enumerate().filter(|(_, frame)| !hands_on(frame));
+    let has_line = |frame: &Frame| named(frame).is_some_and(|(_, source)| source.is_some());
+    let with_line = own().find(|(index, frame)| *index < NEAR && has_line(frame));
+    let with_name = || own().find(|(_, frame)| frame.place.is_ok());
+    let found = with_line.or_else(with_name).or_else(|| own().next());
+    found.map(|(_, frame)| frame).or_else(|| frames.first()).map(|frame| &**frame)
 }
 
 /// The innermost inlined function of a frame that is the program's own counts for it.
@@ -129,6 +140,29 @@ mod tests {
         // And where all hand on, the first is named.
         assert_eq!(of(&[("server", "xmalloc"), ("server", "g_malloc")]), "xmalloc");
         assert!(culprit(&[]).is_none());
+    }
+
+    #[test]
+    fn a_frame_with_a_line_is_named_before_those_of_libraries_without() {
+        let bare = |function: Option<&str>| {
+            let mut frame = frame("libruby-3.1.so.3.1.2", function.unwrap_or_default());
+            frame.place = match function {
+                Some(function) => Ok(Place { function: function.into(), offset: 0, source: None }),
+                None => Err(crate::profile::Unnamed::NoSymbol),
+            };
+            frame
+        };
+        let name = |frames: Vec<Frame>| {
+            let frames: Vec<Arc<Frame>> = frames.into_iter().map(Arc::new).collect();
+            named(culprit(&frames).unwrap()).map(|(function, _)| function.to_owned())
+        };
+        let own = || frame("lexis.so", "read_phrase");
+        assert_eq!(name(vec![bare(None), bare(Some("rb_grow")), own()]).unwrap(), "read_phrase");
+        assert_eq!(name(vec![bare(None), bare(Some("rb_grow"))]).unwrap(), "rb_grow");
+        assert_eq!(name(vec![bare(None), bare(None)]), None);
+        // Too far away to be the one who allocates.
+        let far = [(0..NEAR).map(|_| bare(Some("plug_in"))).collect(), vec![own()]].concat();
+        assert_eq!(name(far).unwrap(), "plug_in");
     }
 
     #[test]

@@ -195,8 +195,13 @@ const fn elsewhere(what: Elsewhere) -> &'static str {
     }
 }
 
-/// A length of time as coarse as it is sure: whole minutes, and tens of them from an hour on.
+/// A length of time as coarse as it is sure: whole minutes, tens of them from an hour on, days from two of them on.
 fn about(seconds: f64) -> String {
+    const DAY: f64 = 86_400.0;
+    if seconds.is_finite() && seconds >= 2.0 * DAY {
+        let days = (seconds / DAY).round();
+        return if days < 730.0 { format!("{days:.0} days") } else { format!("{:.0} years", days / 365.0) };
+    }
     let round = |to: f64| (seconds / to).round() * to;
     duration(match seconds {
         _ if !seconds.is_finite() => 0.0,
@@ -205,6 +210,7 @@ fn about(seconds: f64) -> String {
         _ => round(600.0),
     })
     .replace(" 0 s", "")
+    .replace(" 0 min", "")
 }
 
 /// Limits are mostly round: `512 MiB` and not `512.0 MiB`.

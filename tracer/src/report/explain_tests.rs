@@ -108,3 +108,9 @@ fn rates_are_told_in_a_unit_that_fits() {
     assert_eq!(told(100.0), "5.9 KiB a minute");
     assert_eq!(told(1.0), "3.5 KiB an hour");
 }
+
+#[test]
+fn a_length_of_time_is_as_coarse_as_it_is_sure() {
+    let told = [45.0, 130.0, 7_000.0, 7_200.0, 172_799.0, 4_644_000.0, 1e9, f64::INFINITY].map(about);
+    assert_eq!(told, ["45 s", "2 min 10 s", "2 h", "2 h", "48 h", "54 days", "32 years", "0 s"]);
+}

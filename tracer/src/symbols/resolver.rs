@@ -85,13 +85,17 @@ impl Resolver {
     fn look_up(&mut self, symbols: &Symbols, addresses: &[u64]) -> Option<Vec<Option<Name>>> {
         self.make_room(&symbols.file);
         let path = format!("/proc/self/fd/{}", symbols.file.as_raw_fd());
-        let source = Source::Elf(Elf { debug_syms: symbols.debug_info, ..Elf::new(path) });
+        let source = Source::Elf(Elf { debug_syms: symbols.debug_info, ..Elf::new(&path) });
         let (blazesym, strings) = (&self.blazesym, &mut self.strings);
         // The file is the target's choice, and a parser of so many formats has a case somewhere that it did not expect:
         // that may cost the names of this file, but not the report.
         let looked_up = catch_unwind(AssertUnwindSafe(|| {
             let found = blazesym.symbolize(&source, Input::VirtOffset(addresses)).ok()?;
-            Some(found.into_iter().map(|each| strings.name(each)).collect())
+            let mut names: Vec<Option<Name>> = found.into_iter().map(|each| strings.name(each)).collect();
+            if symbols.debug_info {
+                begin_by_symbols(blazesym, path.as_str(), addresses, &mut names);
+            }
+            Some(names)
         }));
         looked_up.unwrap_or_else(|_| {
             *self = Self::new();
@@ -114,6 +118,26 @@ impl Resolver {
         }
         self.parsed.insert(key);
         self.parsed_bytes = self.parsed_bytes.saturating_add(metadata.size());
+    }
+}
+
+/// Says where functions begin that lie in several pieces, as those with a cold part do: blazesym gives 0 for them when it
+/// goes by debug information. Each piece has a symbol of its own.
+fn begin_by_symbols(blazesym: &Symbolizer, path: &str, addresses: &[u64], names: &mut [Option<Name>]) {
+    let (open, addresses): (Vec<&mut Name>, Vec<u64>) = names
+        .iter_mut()
+        .zip(addresses)
+        .filter_map(|(name, address)| Some((name.as_mut().filter(|name| name.start == 0)?, *address)))
+        .unzip();
+    if open.is_empty() {
+        return;
+    }
+    let source = Source::Elf(Elf { debug_syms: false, ..Elf::new(path) });
+    let Ok(found) = blazesym.symbolize(&source, Input::VirtOffset(&addresses)) else { return };
+    for (name, symbolized) in open.into_iter().zip(found) {
+        if let Some(symbol) = symbolized.into_sym() {
+            name.start = symbol.addr;
+        }
     }
 }
 
@@ -167,5 +191,37 @@ impl Strings {
             path
         };
         (path, code.line.unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const SOURCE: &str = "void abort(void);\n\
+        __attribute__((noinline)) int in_pieces(int a) { if (a > 1000) abort(); return a * 7; }\n";
+
+    #[test]
+    fn a_function_in_several_pieces_has_a_begin() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, library) = (folder.path().join("pieces.c"), folder.path().join("pieces.so"));
+        std::fs::write(&source, SOURCE).unwrap();
+        let built =
+            Command::new("cc").args(["-g", "-O2", "-shared", "-fPIC", "-o"]).arg(&library).arg(&source).status();
+        assert!(built.unwrap().success());
+        let table = Command::new("nm").arg(&library).output().unwrap().stdout;
+        let address = |name: &str| {
+            let table = std::str::from_utf8(&table).unwrap();
+            let line = table.lines().find(|line| line.split(' ').nth(2) == Some(name)).unwrap();
+            u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap()
+        };
+        let pieces = ["in_pieces", "in_pieces.cold"].map(address);
+        let symbols = Symbols { file: Arc::new(File::open(&library).unwrap()), debug_info: true, memory: 0 };
+        let names = Resolver::new().resolve(&[symbols], &pieces.map(|begin| begin + 1));
+        let begins: Vec<_> =
+            names.iter().map(|name| name.as_ref().unwrap()).map(|name| (&*name.function, name.start)).collect();
+        assert_eq!(begins, [("in_pieces", pieces[0]), ("in_pieces", pieces[1])]);
     }
 }

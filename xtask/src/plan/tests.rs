@@ -10,10 +10,10 @@ fn fresh_debian() -> Findings {
 
 /// Debian after setup.
 fn ready_debian() -> Findings {
-    use Piece::{Allocators, Compiler, Gcc, Gxx, Heaptrack, Library, Llvm, Musl, Named};
+    use Piece::{Allocators, Compiler, Gcc, Gxx, Heaptrack, Library, Llvm, Musl, Named, Services};
     Findings {
         linker: Some(PathBuf::from("/opt/bin/bpf-linker")),
-        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack, Allocators, Musl, Named],
+        present: vec![Compiler, Library, Llvm, Gcc, Gxx, Heaptrack, Allocators, Musl, Named, Services],
         ..fresh_debian()
     }
 }
