@@ -113,8 +113,8 @@ fn prebuilt(name: &str) -> Result<Option<PathBuf>> {
 
 /// The file `name` in the folder of built workloads, made by `make` when it is missing or older than what it is made of.
 fn built(name: &str, source: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
-    let included =
-        ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h", "grows.h"].map(|name| sources().join(name));
+    let included = ["truth.h", "truth.rs", "stacks.h", "stacks_asm.h", "plugin_frame.h", "grows.h"]
+        .map(|name| sources().join(name));
     let inputs: Vec<PathBuf> = [source.to_owned()].into_iter().chain(included).collect();
     made("workloads", name, &inputs, make)
 }

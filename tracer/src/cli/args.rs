@@ -116,7 +116,9 @@ standard input. What they print goes to standard error. With --keep, a profile
 of the moment is written before. An empty command only keeps the profile.
 
 Marks: `heaptide mark`, or SIGUSR1 to heaptide. What was allocated after one
-mark and is still there at the next is not in use for a moment only.";
+mark and is still there at the next is not in use for a moment only.
+
+Times, sizes and allocators are written as for record: heaptide record --help.";
 
 const MARK_HELP: &str = "\
 Examples:

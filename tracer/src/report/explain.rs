@@ -196,7 +196,7 @@ const fn elsewhere(what: Elsewhere) -> &'static str {
 }
 
 /// A length of time as coarse as it is sure: whole minutes, tens of them from an hour on, days from two of them on.
-fn about(seconds: f64) -> String {
+pub(super) fn about(seconds: f64) -> String {
     const DAY: f64 = 86_400.0;
     if seconds.is_finite() && seconds >= 2.0 * DAY {
         let days = (seconds / DAY).round();

@@ -9,7 +9,7 @@ use super::{
     words::{grouped, percent, rate, verdict_words},
 };
 use crate::{
-    report::{page::Page, words::human},
+    report::{explain::about, page::Page, words::human},
     timeline::Metric,
     verdict::Kind,
 };
@@ -55,7 +55,7 @@ fn numbers(held: &Held) -> String {
     let verdict = held.verdict.as_ref().map_or_else(
         || "-".to_owned(),
         |verdict| match verdict.kind {
-            Kind::TooEarly { .. } => verdict_words(verdict.kind).to_owned(),
+            Kind::TooEarly { watch_longer } => format!("too early to say (watch {} more)", about(watch_longer)),
             kind => format!("{} ({} %)", verdict_words(kind), percent(verdict.confidence)),
         },
     );
@@ -100,5 +100,12 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert!(lines[0].ends_with("-  -, 2 processes"), "{lines:?}");
         assert!(lines[1].ends_with("growing (97 %), worker (pid 7)"), "{lines:?}");
+    }
+
+    #[test]
+    fn until_it_can_be_said_there_is_how_long_that_takes() {
+        let mut held = held(7);
+        held.verdict.as_mut().unwrap().kind = Kind::TooEarly { watch_longer: 42.0 };
+        assert!(written(&row(None, vec![held])).ends_with("too early to say (watch 42 s more)\n"));
     }
 }

@@ -10,12 +10,18 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressDraw
 
 use crate::budget::Mode;
 use crate::pipeline::Status;
+use crate::report::curve::spark;
 use crate::symbols::{Progress, Standing};
+
+/// Seconds of the curve in the status line.
+const CURVE: usize = 30;
 
 /// One line at the bottom of a terminal; nothing elsewhere.
 pub(in crate::cli) struct StatusLine {
     bar: ProgressBar,
     last: Status,
+    /// What was outstanding at each second of the last minute.
+    seconds: Vec<u64>,
 }
 
 impl StatusLine {
@@ -24,15 +30,21 @@ impl StatusLine {
         if let Ok(style) = ProgressStyle::with_template("{wide_msg}") {
             bar.set_style(style);
         }
-        Self { bar, last: Status::default() }
+        Self { bar, last: Status::default(), seconds: Vec::new() }
     }
 
     /// Shows where the recording stands.
     pub(super) fn show(&mut self, status: Status) {
         let seconds = (status.elapsed.saturating_sub(self.last.elapsed)).as_secs_f64().max(1e-3);
         let rate = per_second(status.events.saturating_sub(self.last.events), seconds);
+        if self.seconds.is_empty() || status.elapsed.as_secs() > self.last.elapsed.as_secs() {
+            self.seconds.push(status.outstanding);
+            let forgotten = self.seconds.len().saturating_sub(CURVE);
+            self.seconds.drain(..forgotten);
+        }
         self.bar.set_message(format!(
-            "{}, {} events/s, {} {}{}, {} lost (Ctrl-C ends the recording)",
+            "{} {}, {} events/s, {} {}{}, {} lost (Ctrl-C ends the recording)",
+            spark(&self.seconds, CURVE),
             HumanDuration(status.elapsed),
             HumanCount(rate),
             HumanBytes(status.outstanding),
