@@ -233,7 +233,7 @@ proptest! {
                 break ages;
             }
         };
-        shard.look_for_peaks(now);
+        shard.look_for_peaks();
         let summary = shard.summary(now, &[], true);
         for account in summary.accounts.iter().filter(|account| account.end.is_none()) {
             let held = held.remove(&account.key).unwrap_or_default();
@@ -337,6 +337,18 @@ fn a_recorded_block_stands_for_others_until_it_is_released() {
     assert_eq!(account.sums.heap.outstanding, Usage::default());
     assert_eq!(account.sums.heap.freed, account.sums.heap.allocated);
     assert_eq!(account.spread.blocks, 0);
+}
+
+/// Releases are sent without a time.
+#[test]
+fn the_highest_moment_is_that_of_the_allocation_before_the_release() {
+    let mut shard = shard(PLENTY, false, false);
+    let at = |second: u64| Head { time: second << 30, ..one(Kind::Allocation, 1) };
+    let block = |second, address| bytes(&Allocation { head: at(second), address, size: 1000, stack: 7 });
+    let release = bytes(&Release { head: Head { time: 0, ..one(Kind::Release, 1) }, address: 0x1000 });
+    apply(&mut shard, &[block(1, 0x1000), block(5, 0x2000), release, block(9, 0x3000)]);
+    let peak = finished(shard).accounts[0].peak.unwrap();
+    assert_eq!((peak.bytes, peak.at), (2000, Moment::from_nanoseconds(5 << 30)));
 }
 
 /// Two stacks that differ by the interval alone are one.

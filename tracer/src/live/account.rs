@@ -81,6 +81,8 @@ pub struct Account {
     pub(super) break_bytes: u64,
     /// What was held at its highest moment.
     peak: Peak,
+    /// When memory was last allocated: releases come without a time.
+    grew: Moment,
 }
 
 impl Account {
@@ -106,6 +108,7 @@ impl Account {
             program_break: None,
             break_bytes: 0,
             peak: Peak::default(),
+            grew: Moment::default(),
         }
     }
 
@@ -117,6 +120,7 @@ impl Account {
         child.ranges = self.ranges.clone();
         child.touched = self.touched.clone();
         child.program_break = self.program_break;
+        child.grew = self.grew;
         let blocks = self.heap.len() as u64;
         if tally.live + blocks <= tally.max_live {
             child.heap = self.heap.clone();
@@ -140,12 +144,12 @@ impl Account {
         let entry = self.ledger.chosen(Memory::Heap, allocation.stack, choice);
         let since = Moment::from_nanoseconds(allocation.head.time);
         self.insert(allocation.address, Block { size: allocation.size, entry, since }, tally);
-        self.ledger.allocate(entry, Usage::block(allocation.size));
+        self.grow(entry, Usage::block(allocation.size), since);
     }
 
     /// A block is being freed.
     pub fn release(&mut self, head: &Head, address: u64, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(head.time));
+        self.look_for_peak();
         if self.take(address, tally).is_some() || head.flags & flag::NESTED != 0 {
             return; // what a user-named allocator frees beneath it is its own, unless it was handed out
         }
@@ -166,7 +170,7 @@ impl Account {
 
     /// A block is being resized: it has ended, unless the call turns out to fail.
     pub fn begin_resize(&mut self, head: &Head, address: u64, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(head.time));
+        self.look_for_peak();
         let block = self.take(address, tally);
         if block.is_none() {
             self.count_unknown(tally);
@@ -194,8 +198,14 @@ impl Account {
     }
 
     /// Whether more is held than ever: it is copied then. A highest moment ends with a release, so that is when to look.
-    pub fn look_for_peak(&mut self, now: Moment) {
-        self.peak.look(&self.ledger, now);
+    pub fn look_for_peak(&mut self) {
+        self.peak.look(&self.ledger, self.grew);
+    }
+
+    /// Memory is allocated: what is held becomes more at this time.
+    pub(super) fn grow(&mut self, entry: u32, usage: Usage, at: Moment) {
+        self.grew = at;
+        self.ledger.allocate(entry, usage);
     }
 
     /// What is held now, and the `stacks` that have changed since they were last asked for.
@@ -345,7 +355,7 @@ impl Account {
             Some(missed) => {
                 let was_expected = [missed.entry, block.entry].iter().any(|&entry| self.ledger.is_of_pulse(entry));
                 tally.unmatched.replaced_blocks += u64::from(!was_expected);
-                self.look_for_peak(block.since);
+                self.look_for_peak();
                 self.ledger.release(missed.entry, Usage::block(missed.size));
             }
             None => tally.live += 1,

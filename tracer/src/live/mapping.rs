@@ -37,7 +37,7 @@ pub(super) struct Unmapping {
 impl Account {
     /// Memory was mapped.
     pub fn map(&mut self, map: &Map, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(map.head.time));
+        self.look_for_peak();
         let end = map.address.saturating_add(round_up(map.length, page_size(map.flags)));
         let replaced = self.cut(map.address, end);
         let fixed = map.flags & libc::MAP_FIXED.cast_unsigned() != 0;
@@ -54,7 +54,7 @@ impl Account {
 
     /// Memory is being unmapped or moved.
     pub fn begin_unmap(&mut self, unmap: &Unmap, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(unmap.head.time));
+        self.look_for_peak();
         let end = unmap.address.saturating_add(round_up(unmap.length, PAGE));
         let memory = self.ranges.find(unmap.address).map(|range| self.ledger.memory(range.entry));
         let cut = self.cut(unmap.address, end);
@@ -79,7 +79,7 @@ impl Account {
 
     /// The remapping that the thread had begun has ended.
     pub fn end_remap(&mut self, remap: &Remap, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(remap.head.time));
+        self.look_for_peak();
         let unmapping = self.unmapping.remove(&remap.head.tid);
         if remap.head.flags & flag::SUCCEEDED == 0 {
             if let Some(unmapping) = unmapping {
@@ -104,7 +104,7 @@ impl Account {
 
     /// The program break was moved.
     pub fn move_break(&mut self, moved: &Break, tally: &mut Tally) {
-        self.look_for_peak(Moment::from_nanoseconds(moved.head.time));
+        self.look_for_peak();
         let before = if moved.before == 0 { self.program_break } else { Some(moved.before) };
         self.program_break = Some(moved.after);
         let Some(before) = before else { return };
@@ -139,7 +139,7 @@ impl Account {
         let entry = self.ledger.entry(memory, stack);
         let range = Range { start, end, entry, since: Moment::from_nanoseconds(head.time) };
         self.ranges.insert(range);
-        self.ledger.allocate(entry, Usage::block(range.length()));
+        self.grow(entry, Usage::block(range.length()), range.since);
     }
 
     fn cut(&mut self, start: u64, end: u64) -> Cut {

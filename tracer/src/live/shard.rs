@@ -266,10 +266,10 @@ impl Shard {
     }
 
     /// Whether an account holds more than ever: that is kept.
-    pub fn look_for_peaks(&mut self, now: Moment) {
+    pub fn look_for_peaks(&mut self) {
         for &index in self.open.values() {
             if let State::Open(account) = &mut self.accounts[index] {
-                account.look_for_peak(now);
+                account.look_for_peak();
             }
         }
     }
@@ -356,7 +356,7 @@ impl Shard {
                 account.settle(&mut self.tally);
             }
         }
-        self.look_for_peaks(now);
+        self.look_for_peaks();
         self.summary(now, counts, true)
     }
 
@@ -423,7 +423,7 @@ impl Shard {
     fn close(&mut self, index: usize, head: &Head, end: End) {
         let State::Open(account) = &mut self.accounts[index] else { return };
         let now = Moment::from_nanoseconds(head.time);
-        account.look_for_peak(now);
+        account.look_for_peak();
         let look = Look { now, older: self.older, marks: &self.marks, ages: true };
         let summary = account.summary(look, Some(end));
         account.close(&mut self.tally);

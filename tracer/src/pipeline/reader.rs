@@ -191,7 +191,7 @@ impl Loop {
     fn answer(&mut self, question: Question) {
         match question {
             Question::Summary(counts, ages, answer) => {
-                self.shard.look_for_peaks(now());
+                self.shard.look_for_peaks();
                 let _ = answer.send(self.shard.summary(now(), &counts, ages));
             }
             Question::Sample(stacks, answer) => {
