@@ -218,7 +218,7 @@ proptest! {
         let mut held: HashMap<Key, HashMap<u32, Usage>> = HashMap::new();
         for some in events.chunks(pace) {
             apply(&mut shard, some);
-            for account in shard.sample().accounts {
+            for account in shard.sample(true).accounts {
                 let held = held.entry(account.key).or_default();
                 if account.is_first {
                     held.clear();

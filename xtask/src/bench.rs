@@ -12,6 +12,7 @@ mod figure;
 mod growth;
 mod live;
 pub(crate) mod machine;
+mod over_time;
 mod pair;
 mod paper;
 mod programs;
@@ -61,6 +62,7 @@ enum Name {
     Depth,
     Compiler,
     Tables,
+    OverTime,
     Bpftrace,
     Programs,
 }
@@ -107,6 +109,7 @@ impl Name {
             Self::Depth => "depth",
             Self::Compiler => "compiler",
             Self::Tables => "tables",
+            Self::OverTime => "over-time",
             Self::Bpftrace => "bpftrace",
             Self::Programs => "programs",
         }
@@ -129,6 +132,7 @@ impl Name {
             Self::Depth => "malloc and free at 4, 16, 60 and 200 frames, by CFI and by bpf_get_stack".to_owned(),
             Self::Compiler => "clang compiling a large C++ file, with and without stacks".to_owned(),
             Self::Tables => format!("attaching to a process with {} libraries mapped", tables::LIBRARIES),
+            Self::OverTime => "memory of 100,000 stacks over time, and the verdicts on it".to_owned(),
             Self::Bpftrace => "churn1 under bpftrace with three probes, and under heaptide".to_owned(),
             Self::Programs => "what is left of the speed of real programs, under heaptide and others".to_owned(),
         }
@@ -142,6 +146,7 @@ impl Name {
             Self::Pair => pair::measure(&heaptide, phases(quick)),
             Self::Sampled => sampled::measure(&heaptide, phases(quick)),
             Self::Growth => growth::measure(&heaptide, quick),
+            Self::OverTime => over_time::measure(&heaptide, quick),
             Self::Live => live::measure(&heaptide, live::sizes(quick)),
             Self::Report => rows::report(&heaptide, &workspace.demo().with_file_name("bench")),
             Self::Depth => depth::measure(&heaptide, quick),

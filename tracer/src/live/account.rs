@@ -198,10 +198,11 @@ impl Account {
         self.peak.look(&self.ledger, now);
     }
 
-    /// What is held now, and the stacks that have changed since this was last asked.
-    pub fn sample(&mut self) -> AccountSample {
-        let is_first = !self.ledger.was_told();
-        let (sums, changes) = (self.ledger.sums(), self.ledger.take_changes());
+    /// What is held now, and the `stacks` that have changed since they were last asked for.
+    pub fn sample(&mut self, stacks: bool) -> AccountSample {
+        let is_first = stacks && !self.ledger.was_told();
+        let changes = if stacks { self.ledger.take_changes() } else { Vec::new() };
+        let sums = self.ledger.sums();
         AccountSample {
             key: self.key,
             is_first,

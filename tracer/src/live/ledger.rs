@@ -205,10 +205,12 @@ impl Ledger {
         child
     }
 
-    /// The entries that hold more or less than when this was last asked.
+    /// The entries that hold more or less than when this was last asked, in their order: whoever reads them walks memory in
+    /// order, too.
     pub fn take_changes(&mut self) -> Vec<Change> {
         self.was_told = true;
-        let changed = std::mem::take(&mut self.changed);
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
         let mut change = |index: u32| {
             let entry = &mut self.entries[index as usize];
             entry.is_changed = false;

@@ -23,7 +23,7 @@ pub struct Change {
 pub struct AccountSample {
     /// Whose it is.
     pub key: Key,
-    /// Whether it is the first of a new ledger: entries that were told before are of another.
+    /// Whether changes are told for the first time of a new ledger: entries that were told before are of another.
     pub is_first: bool,
     /// The sums.
     pub sums: ByMemory,
@@ -31,7 +31,7 @@ pub struct AccountSample {
     pub break_bytes: u64,
     /// How many blocks it has released that are older than the trace.
     pub older_releases: u64,
-    /// The stacks that changed, in no order.
+    /// The stacks that changed, in the order of their entries; none when they were not asked for, and told of later then.
     pub changes: Vec<Change>,
 }
 

@@ -274,14 +274,14 @@ impl Shard {
         }
     }
 
-    /// What the open accounts hold, and the stacks that changed since this was last asked.
-    pub fn sample(&mut self) -> ShardSample {
+    /// What the open accounts hold, and the `stacks` that changed since they were last asked for.
+    pub fn sample(&mut self, stacks: bool) -> ShardSample {
         let mut indexes: Vec<usize> = self.open.values().copied().collect();
         indexes.sort_unstable();
         let mut accounts = Vec::with_capacity(indexes.len());
         for index in indexes {
             if let State::Open(account) = &mut self.accounts[index] {
-                accounts.push(account.sample());
+                accounts.push(account.sample(stacks));
             }
         }
         ShardSample { accounts, events: self.events, cost: Duration::ZERO }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use nix::{
-    time::{clock_getcpuclockid, clock_gettime},
+    time::{ClockId, clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
 use rustc_hash::FxHashMap;
@@ -81,6 +81,26 @@ impl CpuTimes {
         if let Some(forgotten) = self.of.insert(pid, Used { before, last: before }) {
             self.ended += forgotten.last.saturating_sub(forgotten.before);
         }
+    }
+}
+
+/// CPU time that the calling thread uses from now on: what it waits for others does not count.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch(Duration);
+
+impl Stopwatch {
+    /// From now on.
+    pub(super) fn start() -> Self {
+        Self(Self::read())
+    }
+
+    /// What was used since.
+    pub(super) fn elapsed(self) -> Duration {
+        Self::read().saturating_sub(self.0)
+    }
+
+    fn read() -> Duration {
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from).unwrap_or_default()
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
         mpsc,
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use heaptide_common::sampling::Counts;
@@ -20,7 +20,7 @@ use nix::{
 };
 use tokio::sync::oneshot;
 
-use super::mailbox::Outbox;
+use super::{cpu::Stopwatch, mailbox::Outbox};
 use crate::{
     kernel::Ring,
     live::{AgeScan, AgesOf, Key, Moment, Notice, Shard, ShardSample, Start, Summary},
@@ -48,7 +48,8 @@ type LivingCounts = Vec<(u32, Counts)>;
 enum Question {
     /// Whether with the ages of what is outstanding.
     Summary(LivingCounts, bool, oneshot::Sender<Summary>),
-    Sample(oneshot::Sender<ShardSample>),
+    /// Whether with the stacks that changed.
+    Sample(bool, oneshot::Sender<ShardSample>),
     Ages(oneshot::Sender<(AgesOf, Duration)>),
     Marks(Vec<Moment>),
     Begin(u32, oneshot::Sender<Key>),
@@ -87,9 +88,10 @@ impl Reader {
         self.ask(|answer| Question::Summary(counts, ages, answer)).await
     }
 
-    /// Asks for what is held, and what changed since this was last asked; `None` when the thread is gone.
-    pub async fn sample(&self) -> Option<ShardSample> {
-        self.ask(Question::Sample).await
+    /// Asks for what is held, and for the `stacks` that changed since they were last asked for; `None` when the thread is
+    /// gone.
+    pub async fn sample(&self, stacks: bool) -> Option<ShardSample> {
+        self.ask(|answer| Question::Sample(stacks, answer)).await
     }
 
     /// Asks how old is what is outstanding, and what it took to find out: the answer comes when it comes, and nothing waits
@@ -192,9 +194,9 @@ impl Loop {
                 self.shard.look_for_peaks(now());
                 let _ = answer.send(self.shard.summary(now(), &counts, ages));
             }
-            Question::Sample(answer) => {
-                let began = Instant::now();
-                let sample = self.shard.sample();
+            Question::Sample(stacks, answer) => {
+                let began = Stopwatch::start();
+                let sample = self.shard.sample(stacks);
                 let _ = answer.send(ShardSample { cost: began.elapsed(), ..sample });
             }
             Question::Ages(answer) => {
@@ -211,7 +213,7 @@ impl Loop {
     /// One more part of the look at all blocks.
     fn scan_on(&mut self) {
         let Some(mut scan) = self.scan.take() else { return };
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let ages = self.shard.scan_ages(&mut scan.ages);
         scan.cost += began.elapsed();
         match ages {

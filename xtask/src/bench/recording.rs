@@ -72,7 +72,14 @@ pub(crate) struct Cost {
     /// Probe hits.
     pub(crate) hits: u64,
     /// Time in the probes' programs; nothing when the kernel did not measure it.
-    bpf_seconds: Option<f64>,
+    pub(crate) bpf_seconds: Option<f64>,
+    /// Time in traps, at most.
+    pub(crate) trap_seconds: f64,
+    /// CPU time of the program.
+    pub(crate) target_cpu_seconds: f64,
+    /// CPU time and bytes for memory over time.
+    pub(crate) timeline_seconds: f64,
+    pub(crate) timeline_bytes: u64,
     pub(crate) rings: u64,
 }
 

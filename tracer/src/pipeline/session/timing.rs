@@ -66,11 +66,21 @@ pub struct Current {
 }
 
 impl Session {
-    /// Samples what is held, and judges it.
+    /// Samples what is held, and judges it; what stacks hold is looked at unless there are so many that it would cost too
+    /// much.
     pub async fn sample(&mut self) -> Result<(), SessionError> {
+        self.sample_with(self.timelines.wants_stacks()).await
+    }
+
+    /// The same at the end of a recording, with what all stacks hold.
+    pub async fn sample_last(&mut self) -> Result<(), SessionError> {
+        self.sample_with(true).await
+    }
+
+    async fn sample_with(&mut self, stacks: bool) -> Result<(), SessionError> {
         let mut samples = Vec::with_capacity(self.readers.len());
         for reader in &self.readers {
-            samples.push(reader.sample().await.ok_or(SessionError::ThreadDied)?);
+            samples.push(reader.sample(stacks).await.ok_or(SessionError::ThreadDied)?);
         }
         let lost = self.kernel.counters().map_or(0, |counters| counters.lost());
         if self.config.kernel.growth || self.keeper.as_ref().is_some_and(|keeper| keeper.told().pulses.is_some()) {

@@ -9,10 +9,7 @@
 mod judgement;
 mod watched;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
@@ -20,7 +17,7 @@ use tokio::sync::oneshot;
 pub(super) use judgement::Judgement;
 
 use self::watched::Watched;
-use super::reader::Reader;
+use super::{cpu::Stopwatch, reader::Reader};
 use crate::{
     live::{AgesOf, Key, ShardSample, Summary},
     profile::{Memory, MemoryLimit},
@@ -30,6 +27,10 @@ use crate::{
 
 /// Processes with a timeline at one time, 700 KiB each when they are full.
 const PROCESSES: usize = 256;
+
+/// Of a CPU's time, one part in so many is what each of three things takes at most: to look at the stacks, at the ages of
+/// blocks, and to judge stacks. With what processes take it is 1 % of a program that keeps a CPU busy.
+const STACKS_SHARE: u64 = 500;
 
 /// Judgements on processes that have ended, at most.
 const ENDED: usize = 1024;
@@ -54,6 +55,9 @@ pub(super) struct Timelines {
     by_resident_set: bool,
     ages: Ages,
     judged: Thrift,
+    /// When stacks are looked at, and
+    stacks: Thrift,
+    /// when verdicts are made of them.
     ranked: Thrift,
     cost: Duration,
 }
@@ -83,9 +87,10 @@ impl Timelines {
             room: StacksTimeline::STACKS,
             refused: 0,
             by_resident_set: false,
-            ages: Ages::default(),
+            ages: Ages { thrift: Thrift::new(STACKS_SHARE), ..Ages::default() },
             judged: Thrift::default(),
-            ranked: Thrift::default(),
+            stacks: Thrift::new(STACKS_SHARE),
+            ranked: Thrift::new(STACKS_SHARE),
             cost: Duration::ZERO,
         }
     }
@@ -95,14 +100,21 @@ impl Timelines {
         self.by_resident_set = true;
     }
 
+    /// Whether the next sample is to tell of stacks: it does unless there are so many that it costs too much.
+    pub(super) const fn wants_stacks(&self) -> bool {
+        self.stacks.is_due(self.now.at.saturating_add(self.interval))
+    }
+
     /// Takes in what is held now: one sample of each ring, with the number of events lost so far.
     pub(super) fn take_in(&mut self, shards: Vec<ShardSample>, lost: u64) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         self.now = self.clock.tick(reading());
         let events = shards.iter().map(|shard| shard.events).sum();
+        let is_with_stacks = shards.iter().flat_map(|shard| &shard.accounts).any(|account| !account.changes.is_empty());
+        let mut told = Duration::ZERO;
         let mut samples: BTreeMap<Key, Vec<_>> = BTreeMap::new();
         for (shard, sample) in shards.into_iter().enumerate() {
-            self.cost += sample.cost;
+            told += sample.cost;
             for account in sample.accounts {
                 samples.entry(account.key).or_default().push((shard, account));
             }
@@ -123,9 +135,12 @@ impl Timelines {
                 watched.take_in(self.now, shards, (events, lost), &mut self.room);
             }
         }
+        if is_with_stacks {
+            self.stacks.took(self.now.at, nanoseconds(told + began.elapsed()));
+        }
         self.take_in_family();
         self.judge();
-        self.cost += began.elapsed();
+        self.cost += told + began.elapsed();
     }
 
     /// Has a process that has ended, the earliest, make room for one that begins.
@@ -210,7 +225,7 @@ impl Timelines {
 
     /// Judges everybody anew, stacks too.
     pub(super) fn judge_all(&mut self) {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         for watched in self.of.values_mut() {
             watched.judge(self.by_resident_set);
             watched.rank();
@@ -243,14 +258,14 @@ impl Timelines {
     /// Verdicts at each sample, but no more often than is cheap: there can be many processes, and there are many stacks.
     fn judge(&mut self) {
         if self.judged.is_due(self.now.at) {
-            let began = Instant::now();
+            let began = Stopwatch::start();
             let alive = self.of.values_mut().filter(|watched| !watched.is_over);
             alive.for_each(|watched| watched.judge(self.by_resident_set));
             self.judge_family();
             self.judged.took(self.now.at, nanoseconds(began.elapsed()));
         }
         if self.ranked.is_due(self.now.at) {
-            let began = Instant::now();
+            let began = Stopwatch::start();
             self.of.values_mut().filter(|watched| !watched.is_over).for_each(Watched::rank);
             self.ranked.took(self.now.at, nanoseconds(began.elapsed()));
         }

@@ -1,10 +1,12 @@
 //! One process: its timeline, and a series for each of its stacks.
 
-use std::time::Instant;
+use std::hash::BuildHasher;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::{Judgement, nanoseconds};
+use crate::pipeline::cpu::Stopwatch;
 use crate::{
     live::AccountSample,
     process::{MemoryReader, ProcessMemory, memory_limit},
@@ -36,7 +38,8 @@ pub(super) struct Watched {
     stacks: StacksTimeline,
     /// What each series is of.
     names: Vec<(Memory, u64)>,
-    by_name: FxHashMap<(Memory, u64), u32>,
+    /// The series by what they are of.
+    by_name: HashTable<u32>,
     /// What each stack holds now.
     held: Vec<u64>,
     /// The entries of each shard's ledger.
@@ -64,7 +67,7 @@ impl Watched {
             timeline: Timeline::new(Timeline::BINS, interval),
             stacks: StacksTimeline::new(StacksTimeline::STACKS, interval),
             names: Vec::new(),
-            by_name: FxHashMap::default(),
+            by_name: HashTable::new(),
             held: Vec::new(),
             places: Vec::new(),
             refused: 0,
@@ -159,15 +162,20 @@ impl Watched {
     }
 
     fn series_of(&mut self, name: (Memory, u64), room: &mut usize) -> Option<u32> {
-        if let Some(&series) = self.by_name.get(&name) {
+        if let Some(series) = self.find(name) {
             return Some(series);
         }
         *room = room.checked_sub(1)?;
         let series = self.names.len() as u32;
         self.names.push(name);
         self.held.push(0);
-        self.by_name.insert(name, series);
+        let names = &self.names;
+        self.by_name.insert_unique(hash(name), series, |&series| hash(names[series as usize]));
         Some(series)
+    }
+
+    fn find(&self, name: (Memory, u64)) -> Option<u32> {
+        self.by_name.find(hash(name), |&series| self.names[series as usize] == name).copied()
     }
 
     fn with_memory(&mut self, sample: &Sample) -> Sample {
@@ -191,7 +199,7 @@ impl Watched {
 
     fn with_limit(&mut self, sample: &Sample) -> Sample {
         if self.limit_read.is_due(self.now) {
-            let began = Instant::now();
+            let began = Stopwatch::start();
             self.limit = memory_limit(self.pid);
             self.limit_read.took(self.now, nanoseconds(began.elapsed()));
         }
@@ -244,7 +252,7 @@ impl Watched {
 
     /// The pattern of the suppressions that a stack has matched, if any.
     pub(super) fn matched(&mut self, name: (Memory, u64), pattern: Option<String>) {
-        if let Some(&series) = self.by_name.get(&name) {
+        if let Some(series) = self.find(name) {
             self.matched.insert(series, pattern);
         }
     }
@@ -254,7 +262,7 @@ impl Watched {
         self.ages.clear();
         self.ages.resize(self.names.len(), Ages::default());
         for (name, ages) in ages {
-            if let Some(&series) = self.by_name.get(&name) {
+            if let Some(series) = self.find(name) {
                 self.ages[series as usize] += ages;
             }
         }
@@ -347,10 +355,14 @@ impl Watched {
     pub(super) fn memory_bytes(&self) -> usize {
         let places: usize = self.places.iter().map(|places| places.capacity() * size_of::<Place>()).sum();
         let names = self.names.capacity() * size_of::<(Memory, u64)>() + self.held.capacity() * size_of::<u64>();
-        let by_name = self.by_name.capacity() * (size_of::<((Memory, u64), u32)>() + 1);
+        let by_name = self.by_name.allocation_size();
         let ages = self.ages.capacity() * size_of::<Ages>();
         self.timeline.memory_bytes() + self.stacks.memory_bytes() + places + names + by_name + ages
     }
+}
+
+fn hash(name: (Memory, u64)) -> u64 {
+    FxBuildHasher.hash_one(name)
 }
 
 #[expect(clippy::cast_sign_loss, reason = "a mean of sizes")]

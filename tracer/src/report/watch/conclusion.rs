@@ -5,7 +5,7 @@ use std::io;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::words::verdict_words;
+use super::words::{percent, verdict_words};
 use crate::{
     profile::{Ages, End, Judged, MemoryLimit, Process, Profile, Stack, Suppressed},
     report::{
@@ -57,7 +57,7 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, top: usize, zone: &Time
     let (time, verdict) = (duration(profile.seconds.round()), &overall.verdict);
     let sure = match verdict.kind {
         Kind::TooEarly { .. } => String::new(),
-        _ => format!(" ({:.0} % sure)", (100.0 * verdict.confidence).floor()),
+        _ => format!(" ({} % sure)", percent(verdict.confidence)),
     };
     page.line(format_args!("After {time}: {}{sure}", verdict_words(verdict.kind)))?;
     if let Some(all) = &profile.verdict {

@@ -6,11 +6,12 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use super::{
     Held, Row,
-    words::{grouped, rate, verdict_words},
+    words::{grouped, percent, rate, verdict_words},
 };
 use crate::{
     report::{page::Page, words::human},
     timeline::Metric,
+    verdict::Kind,
 };
 
 /// Lines for processes below that of all, at most: those that grow.
@@ -54,8 +55,8 @@ fn numbers(held: &Held) -> String {
     let verdict = held.verdict.as_ref().map_or_else(
         || "-".to_owned(),
         |verdict| match verdict.kind {
-            crate::verdict::Kind::TooEarly { .. } => verdict_words(verdict.kind).to_owned(),
-            kind => format!("{} ({:.0} %)", verdict_words(kind), (100.0 * verdict.confidence).floor()),
+            Kind::TooEarly { .. } => verdict_words(verdict.kind).to_owned(),
+            kind => format!("{} ({} %)", verdict_words(kind), percent(verdict.confidence)),
         },
     );
     let (rss, pss, outstanding) = (size(Metric::Rss), size(Metric::Pss), size(Metric::OutstandingBytes));

@@ -30,6 +30,12 @@ pub(super) fn rate(bytes_per_second: f64) -> String {
     }
 }
 
+/// A confidence in percent, rounded down: nothing is ever 100 % sure.
+#[expect(clippy::cast_sign_loss, reason = "from 0 to 1")]
+pub(super) fn percent(confidence: f64) -> u32 {
+    ((100.0 * confidence) as u32).min(99)
+}
+
 /// `61,203`.
 pub(in crate::report) fn grouped(number: u64) -> String {
     let digits = number.to_string();

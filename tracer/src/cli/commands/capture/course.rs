@@ -148,7 +148,7 @@ impl Course<'_> {
                 }
             }
         }
-        self.session.sample().await?;
+        self.session.sample_last().await?;
         self.status.end();
         Ok(exited)
     }
