@@ -91,7 +91,12 @@ fn say(line: &str) {
     let _ = io::stdout().flush();
 }
 
-fn rc_cycle(seed: u64, seconds: u32, traces: bool) -> Account {
+/// Blocks by the step in which they will be freed, with room for all that can be expected: it is made before the account.
+type Due = Vec<VecDeque<Box<[u8]>>>;
+
+const WHEEL: usize = 1024;
+
+fn rc_cycle(held: &mut Due, seed: u64, seconds: u32, traces: bool) -> Account {
     // Another chance than that of the kinds in C with the same seed.
     let mut chance = Chance(0x7263_5f63_7963_6c65 ^ seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     let (rate, life, size) = (chance.between(1200.0, 2000.0), chance.between(0.12, 0.25), chance.scale(400.0, 4000.0));
@@ -99,20 +104,18 @@ fn rc_cycle(seed: u64, seconds: u32, traces: bool) -> Account {
     let documents = chance.between(8.0, 30.0);
     let node = chance.scale(1.0, 5.0) * level / (documents * f64::from(seconds) * 3.5);
     let mut account = Account::default();
-    let mut held: Vec<VecDeque<Box<[u8]>>> = Vec::new();
-    held.resize_with(1024, VecDeque::new);
     let begin = Instant::now();
     for step in 0..seconds * STEPS_A_SECOND {
         let wake = begin + Duration::from_secs(1) / STEPS_A_SECOND * step;
         thread::sleep(wake.saturating_duration_since(Instant::now()));
-        for block in held[step as usize % 1024].drain(..) {
+        for block in held[step as usize % WHEEL].drain(..) {
             account.held -= block.len() as u64;
         }
         for _ in 0..chance.poisson(rate / f64::from(STEPS_A_SECOND)) {
             let block = read_request(chance.scale(size / 4.0, size * 4.0));
             account.held += block.len() as u64;
-            let steps = (-life * chance.unit().ln() * f64::from(STEPS_A_SECOND)).ceil().clamp(1.0, 1023.0);
-            held[(step as usize + steps as usize) % 1024].push_back(block);
+            let steps = (-life * chance.unit().ln() * f64::from(STEPS_A_SECOND)).ceil().clamp(1.0, WHEEL as f64 - 1.0);
+            held[(step as usize + steps as usize) % WHEEL].push_back(block);
         }
         for _ in 0..chance.poisson(documents / f64::from(STEPS_A_SECOND)) {
             parse_document(&mut chance, node, &mut account);
@@ -131,12 +134,13 @@ fn main() {
     assert_eq!(kind, "rc-cycle", "no such kind");
     let listen = || drop(io::stdin().lock().read_line(&mut String::new()));
     let pid = std::process::id();
+    let mut held: Due = (0..WHEEL).map(|_| VecDeque::with_capacity(64)).collect();
     if told("wait") {
         say(&format!("ready {pid}"));
         listen();
     }
     say(&format!("process {pid} main"));
-    let account = rc_cycle(seed.parse().unwrap(), seconds.parse().unwrap(), told("trace"));
+    let account = rc_cycle(&mut held, seed.parse().unwrap(), seconds.parse().unwrap(), told("trace"));
     say(&format!("leaked {pid} parse_document {} {}", account.leaked, account.blocks));
     if told("wait") {
         say("done");
