@@ -152,6 +152,7 @@ fn period(verdict: &Verdict) -> String {
 fn why(verdict: &Verdict) -> String {
     let words = match verdict.reasons.first() {
         Some(Reason::FewSamples { samples }) => format!("after {}", count_grouped(*samples as u64, "sample")),
+        Some(Reason::Uncertain { at_most }) if *at_most < 1.0 => "since nothing has changed so far".to_owned(),
         Some(Reason::Uncertain { at_most }) => {
             format!("since it may have grown by up to {} amid its noise", human(whole(*at_most)))
         }

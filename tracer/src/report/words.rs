@@ -21,7 +21,8 @@ pub(super) fn human_and_exact(bytes: u64) -> String {
 
 /// `1 allocation`, `2 allocations`.
 pub(super) fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+    let plural = if noun.ends_with('s') { "es" } else { "s" };
+    format!("{number} {noun}{}", if number == 1 { "" } else { plural })
 }
 
 /// A length of time: `34 ms`, `0.52 s`, `5 s`, `61.5 s`, `12 min 30 s`, `3 h 20 min`.
@@ -79,6 +80,7 @@ mod tests {
     #[test]
     fn one_is_singular() {
         assert_eq!([count(0, "block"), count(1, "block"), count(2, "block")], ["0 blocks", "1 block", "2 blocks"]);
+        assert_eq!([count(1, "process"), count(2, "process")], ["1 process", "2 processes"]);
     }
 
     #[test]

@@ -14,12 +14,15 @@ use crate::{
         page::Page,
         process::title,
         stack, trust, verdicts,
-        words::{duration, human},
+        words::{count, duration, human},
     },
     timeline::{Curve, float},
     verdict::{Kind, Reason, Verdict},
     watch::verdict_word,
 };
+
+/// Processes that do not grow, each with a line.
+const CALM: usize = 20;
 
 /// The verdict on the whole watch: that something grows, if any process does; otherwise that on all processes together, or on
 /// the largest.
@@ -63,18 +66,38 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, top: usize, zone: &Time
     if let Some(all) = &profile.verdict {
         page.line(format_args!("{}", verdicts::of_all(profile, all, zone)))?;
     }
-    let many = profile.processes.len() > 1;
-    for process in &profile.processes {
-        let Some(judged) = &process.verdict else { continue };
-        // Of many, those that came and went at once are not worth a page each.
-        if many && process.end == Some(End::Exited) && !verdicts::is_worth_a_line(judged) {
-            continue;
-        }
+    let judged = profile.processes.iter().filter_map(|process| Some((process, process.verdict.as_ref()?)));
+    let (worth, calm): (Vec<_>, Vec<_>) = judged.partition(|(process, judged)| {
+        profile.processes.len() == 1 || grows(judged) || !verdicts::suspects(process).is_empty()
+    });
+    for (process, judged) in worth {
         write_process(page, profile, process, judged, top, zone)?;
     }
+    write_calm(page, profile, &calm, zone)?;
     page.blank()?;
     trust::write(page, &profile.unknown, profile.sampling, profile.budget.as_ref())?;
     trust::write_cost(page, &profile.cost, profile.seconds)
+}
+
+fn grows(judged: &Judged) -> bool {
+    matches!(judged.verdict.kind, Kind::Growing | Kind::NotTheHeap { .. })
+}
+
+/// Writes a line for each process of several that does not grow; not for those that came and went at once.
+fn write_calm(page: &mut Page<'_>, profile: &Profile, calm: &[(&Process, &Judged)], zone: &TimeZone) -> io::Result<()> {
+    let stayed = |process: &Process, judged: &Judged| process.end.is_none() || verdicts::is_worth_a_line(judged);
+    let (shown, passed): (Vec<_>, Vec<_>) = calm.iter().partition(|(process, judged)| stayed(process, judged));
+    let more = shown.len().saturating_sub(CALM) + passed.len();
+    if !calm.is_empty() {
+        page.blank()?;
+    }
+    for (process, judged) in shown.into_iter().take(CALM) {
+        page.line(format_args!("{}", verdicts::of_process(profile, process, judged, zone)))?;
+    }
+    if more > 0 {
+        page.line(format_args!("{} that did not grow, or ended too soon to say.", count(more as u64, "more process")))?;
+    }
+    Ok(())
 }
 
 fn write_process(
@@ -86,7 +109,7 @@ fn write_process(
     zone: &TimeZone,
 ) -> io::Result<()> {
     page.blank()?;
-    if process.end.is_some() || profile.processes.len() > 1 {
+    if process.end.is_some() || process.forked_from.is_some() {
         page.line(format_args!("{}", title(process)))?;
     }
     page.line(format_args!("{}", verdicts::of_process(profile, process, judged, zone)))?;
