@@ -31,3 +31,4 @@ mod unchanged;
 mod verdicts;
 mod verifier;
 mod view;
+mod watch;

@@ -32,6 +32,12 @@ pub fn workload(name: &str) -> Result<PathBuf> {
     built(name, &source, |program| compile(name, &source, program))
 }
 
+/// The text that the workload `name` is made of.
+pub fn workload_source(name: &str) -> Result<String> {
+    let source = source(name)?;
+    fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))
+}
+
 /// The program of the workload `name`, without frame pointers and optimized at `level` (1 or 2), as most programs are
 /// built. Workloads in C have the shared library `stacks_library.c`, built likewise, but for those about growth.
 pub fn without_frame_pointers(name: &str, level: u8) -> Result<PathBuf> {

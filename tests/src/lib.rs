@@ -17,4 +17,5 @@ pub mod program;
 pub mod stacks;
 pub mod truth;
 pub mod verdicts;
+pub mod watch;
 pub mod workload;

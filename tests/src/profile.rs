@@ -20,6 +20,18 @@ pub struct Profile {
     /// What was done to keep a budget.
     #[serde(default)]
     pub budget: Option<Budget>,
+    /// The marks that were set, oldest first.
+    #[serde(default)]
+    pub marks: Vec<Mark>,
+}
+
+/// A mark.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Mark {
+    /// Counted from 1.
+    pub number: u32,
+    /// Seconds since the recording began.
+    pub seconds: f64,
 }
 
 /// What was done to keep a budget.
@@ -72,6 +84,35 @@ pub struct Process {
     /// Its resident memory and page faults, when only the growth of memory was recorded.
     #[serde(default)]
     pub growth: Option<serde_json::Value>,
+    /// The verdict on it.
+    #[serde(default)]
+    pub verdict: Option<serde_json::Value>,
+    /// What it held over time.
+    #[serde(default)]
+    pub over_time: Option<OverTime>,
+    /// When it held most.
+    #[serde(default)]
+    pub peak: Option<Peak>,
+}
+
+/// What a process held over time.
+#[derive(Clone, Debug, Deserialize)]
+pub struct OverTime {
+    /// Seconds since the recording began.
+    pub seconds: Vec<f64>,
+    /// Outstanding bytes.
+    pub outstanding_bytes: Vec<u64>,
+    /// Resident bytes.
+    pub resident_bytes: Vec<u64>,
+}
+
+/// The moment at which a process held most.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Peak {
+    /// Seconds since the recording began.
+    pub seconds: f64,
+    /// Outstanding bytes.
+    pub bytes: u64,
 }
 
 /// What is known of a process whose sums are estimates.
@@ -150,6 +191,21 @@ pub struct Stack {
     /// How far that can be off, when it is an estimate.
     #[serde(default)]
     pub estimate: Option<Estimate>,
+    /// What was outstanding when the process held most.
+    #[serde(default)]
+    pub at_peak: Usage,
+    /// Of what is outstanding, bytes by their age.
+    #[serde(default)]
+    pub ages: Option<Vec<u64>>,
+    /// Of what is outstanding, what was allocated before the first mark, after it, and so on.
+    #[serde(default)]
+    pub generations: Vec<Usage>,
+    /// The verdict on it.
+    #[serde(default)]
+    pub verdict: Option<serde_json::Value>,
+    /// The pattern of the suppressions that it matched.
+    #[serde(default)]
+    pub suppressed: Option<String>,
     /// Frames, leaf first.
     pub frames: Vec<Frame>,
 }
@@ -287,6 +343,11 @@ mod tests {
             totals: Totals { allocated: usage, outstanding: usage, ..Totals::default() },
             shown: usage,
             estimate: None,
+            at_peak: usage,
+            ages: None,
+            generations: Vec::new(),
+            verdict: None,
+            suppressed: None,
             frames: functions.iter().map(named).collect(),
         }
     }
@@ -302,6 +363,9 @@ mod tests {
             stacks,
             sampled: None,
             growth: None,
+            verdict: None,
+            over_time: None,
+            peak: None,
         }
     }
 

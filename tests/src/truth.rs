@@ -47,6 +47,14 @@ impl fmt::Display for Account {
     }
 }
 
+impl Account {
+    /// The sum over all sites of one of the [`NUMBERS`], by its place.
+    #[must_use]
+    pub fn sum(&self, number: usize) -> u64 {
+        self.sites.iter().filter_map(|site| site.numbers[number]).sum()
+    }
+}
+
 /// Every account in the lines that a workload said. Other lines are left aside.
 pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Vec<Account>> {
     let mut accounts: Vec<Account> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 
 use crate::build;
@@ -53,6 +53,20 @@ impl Workload {
     /// Tells it a line.
     pub fn tell(&mut self, line: &str) -> Result<()> {
         self.program.tell(line)
+    }
+
+    /// Tells the workload `obeys` a line, and waits until it has done so.
+    pub fn order(&mut self, line: &str) -> Result<()> {
+        self.tell(line)?;
+        self.program.hear(Stream::Out, "done line", |line| line == "done").map(drop)
+    }
+
+    /// The account of the workload `obeys` as it is now: that of its own process.
+    pub fn account(&mut self) -> Result<Account> {
+        let before = self.program.heard(Stream::Out).count();
+        self.order("tell")?;
+        let accounts = truth::parse(self.program.heard(Stream::Out).skip(before))?;
+        accounts.into_iter().find(|account| account.role.is_empty()).context("it said nothing of its memory")
     }
 
     /// Sends it a signal.

@@ -29,7 +29,7 @@ impl StackSeries {
     const CLOSED: usize = 40;
 
     /// Points of a curve, at most.
-    const POINTS: u32 = 64;
+    const POINTS: u32 = 128;
 
     fn update(&mut self, tick: u32, value: u64) {
         let value = packed(value);
@@ -88,7 +88,7 @@ impl StackSeries {
         }
     }
 
-    /// The points up to `now`, evenly spaced and at most 64; each has the value at its end as its mean. A tick takes
+    /// The points up to `now`, evenly spaced and at most 128; each has the value at its end as its mean. A tick takes
     /// `tick_seconds`.
     #[must_use]
     pub fn curve(&self, now: u32, tick_seconds: f64) -> Curve {

@@ -50,6 +50,16 @@ fn few_samples_say_nothing() {
 }
 
 #[test]
+fn a_process_that_holds_nothing_all_along_is_steady() {
+    for seconds in [16, 40, 300] {
+        let heap = Curve::of((0..seconds).map(|second| (f64::from(second), 0.0)));
+        let verdict = judge(&Evidence { heap, ..Evidence::default() });
+        assert_eq!(verdict.kind, Kind::Steady, "{seconds} {verdict:?}");
+        assert!(verdict.confidence > 0.99, "{seconds} {verdict:?}");
+    }
+}
+
+#[test]
 fn lost_events_and_gaps_are_said_and_make_less_sure() {
     let sure = judge(&growing()).confidence;
     let lost = judge(&Evidence { lost: 0.1, ..growing() });

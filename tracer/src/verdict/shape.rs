@@ -64,6 +64,9 @@ const REACHED: f64 = 0.88;
 /// What could have grown unseen, as a share of the level, for a curve to be called steady.
 const UNSEEN: f64 = 0.2;
 
+/// And this much, in bytes: memory comes in whole ones. Of a process that holds nothing all along, 20 % are nothing.
+const LEAST: f64 = 1.0;
+
 /// By so many standard errors more than what was seen could it have grown: one in 160.
 const BEYOND: f64 = 2.5;
 
@@ -241,7 +244,7 @@ fn flat(measured: Measured) -> Shape {
     let (rise, error) = measured.bend.line;
     let at_most = (rise + BEYOND * error).max(0.0);
     let height = measured.cycles.as_ref().map_or(0.0, |cycles| 0.15 * cycles.height);
-    let bound = (UNSEEN * measured.level).max(UNSEEN_NOISE * measured.noise).max(height);
+    let bound = (UNSEEN * measured.level).max(UNSEEN_NOISE * measured.noise).max(height).max(LEAST);
     let hint = measured.errors() > HINT && at_most > 0.5 * bound;
     if at_most > bound.min(measured.went_on()) || hint {
         return measured.too_early(&[Reason::Uncertain { at_most }]);

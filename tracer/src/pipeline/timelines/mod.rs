@@ -111,7 +111,8 @@ impl Timelines {
         self.now = self.clock.tick(reading());
         let events = shards.iter().map(|shard| shard.events).sum();
         let is_with_stacks = shards.iter().flat_map(|shard| &shard.accounts).any(|account| !account.changes.is_empty());
-        let mut told = Duration::ZERO;
+        // What it takes to tell of stacks, and to take that in.
+        let (mut told, mut stacks) = (Duration::ZERO, Duration::ZERO);
         let mut samples: BTreeMap<Key, Vec<_>> = BTreeMap::new();
         for (shard, sample) in shards.into_iter().enumerate() {
             told += sample.cost;
@@ -132,11 +133,11 @@ impl Timelines {
                 self.of.insert(key, Watched::new(key.pid, self.interval, self.now.at));
             }
             if let Some(watched) = self.of.get_mut(&key) {
-                watched.take_in(self.now, shards, (events, lost), &mut self.room);
+                stacks += watched.take_in(self.now, shards, (events, lost), &mut self.room);
             }
         }
         if is_with_stacks {
-            self.stacks.took(self.now.at, nanoseconds(told + began.elapsed()));
+            self.stacks.took(self.now.at, nanoseconds(told + stacks));
         }
         self.take_in_family();
         self.judge();

@@ -1,6 +1,6 @@
 //! One process: its timeline, and a series for each of its stacks.
 
-use std::hash::BuildHasher;
+use std::{hash::BuildHasher, time::Duration};
 
 use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
@@ -84,24 +84,26 @@ impl Watched {
     }
 
     /// Takes in what each shard tells of the process, with how many events were received and lost by all. `room` is how many
-    /// more stacks can have a series.
+    /// more stacks can have a series. Gives what the stacks took.
     pub(super) fn take_in(
         &mut self,
         tick: Tick,
         shards: Vec<(usize, AccountSample)>,
         (events, lost): (u64, u64),
         room: &mut usize,
-    ) {
+    ) -> Duration {
         self.now = tick.at;
         self.stacks.begin(tick.at);
         let mut sums = ByMemory::default();
         let (mut break_bytes, mut older_releases) = (0, 0);
+        let began = Stopwatch::start();
         for (shard, account) in shards {
             sums += account.sums;
             break_bytes += account.break_bytes;
             older_releases += account.older_releases;
             self.change(shard, &account, room);
         }
+        let took = began.elapsed();
         let outstanding = if sums.touched.resident.is_none() { sums.outstanding } else { sums.touched.resident };
         let sample = Sample::default()
             .with(Metric::OutstandingBytes, outstanding.outstanding.bytes)
@@ -120,6 +122,7 @@ impl Watched {
         let sample = self.with_memory(&sample);
         self.last = self.with_limit(&sample);
         self.timeline.push(tick, &self.last);
+        took
     }
 
     fn change(&mut self, shard: usize, account: &AccountSample, room: &mut usize) {
