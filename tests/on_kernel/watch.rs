@@ -171,14 +171,14 @@ fn written(workload: &Workload, options: &[&str]) -> Result<Ended> {
 fn lines_for_spreadsheets_have_a_value_for_each_column() -> Result<()> {
     let workload = leaking()?;
     let ended = written(&workload, &["--csv", "--for", "4s"])?;
-    let head: Vec<&str> = ended.out[0].split(',').collect();
-    let column = |name: &str| head.iter().position(|column| *column == name).with_context(|| format!("no {name}"));
+    let names: Vec<&str> = ended.out[0].split(',').collect();
+    let column = |name: &str| names.iter().position(|column| *column == name).with_context(|| format!("no {name}"));
     let (pid, held, verdict) = (column("pid")?, column("outstanding_bytes")?, column("verdict")?);
     ensure!((16..=20).contains(&(ended.out.len() - 1)), "4 s are 20 lines: {ended:?}");
     let mut before = 0;
     for line in &ended.out[1..] {
         let values: Vec<&str> = line.split(',').collect();
-        ensure!(values.len() == head.len() && values[pid] == workload.pid().to_string(), "{line}");
+        ensure!(values.len() == names.len() && values[pid] == workload.pid().to_string(), "{line}");
         let now: u64 = values[held].parse().with_context(|| format!("no number of bytes in {line}"))?;
         ensure!(now > before && !values[verdict].is_empty(), "{line}, and {before} bytes before");
         before = now;

@@ -139,7 +139,7 @@ struct Conclusion<'a> {
     r#type: &'static str,
     seconds: f64,
     #[serde(flatten)]
-    said: Option<Said<'a>>,
+    said: Said<'a>,
     limit: Option<MemoryLimit>,
     lost_events: u64,
     processes: Vec<OfProcess<'a>>,
@@ -155,7 +155,7 @@ struct OfProcess<'a> {
     outstanding_blocks: u64,
     peak_bytes: u64,
     #[serde(flatten)]
-    said: Option<Said<'a>>,
+    said: Said<'a>,
     limit: Option<MemoryLimit>,
     suspects: Vec<Suspect<'a>>,
     undecided_stacks: usize,
@@ -206,18 +206,38 @@ pub fn write_json(out: &mut dyn io::Write, profile: &Profile, top: usize, zone: 
         )
     };
     let overall = overall(profile);
+    let unseen = unseen();
     let conclusion = Conclusion {
         r#type: "conclusion",
         seconds: profile.seconds,
-        said: overall.map(|judged| said(&judged.verdict, sentence(judged))),
+        said: overall.map_or_else(
+            || said(&unseen, "Nothing was seen of any process.".to_owned()),
+            |judged| said(&judged.verdict, sentence(judged)),
+        ),
         limit: overall.and_then(|judged| judged.limit),
         lost_events: profile.unknown.lost.sum(),
-        processes: profile.processes.iter().map(|process| of_process(profile, process, top, zone)).collect(),
+        processes: profile.processes.iter().map(|process| of_process(profile, process, (top, zone), &unseen)).collect(),
     };
     write_line(out, &conclusion)
 }
 
-fn of_process<'a>(profile: &Profile, process: &'a Process, top: usize, zone: &TimeZone) -> OfProcess<'a> {
+/// The verdict on what was over before it was looked at.
+fn unseen() -> Verdict {
+    Verdict {
+        kind: Kind::TooEarly { watch_longer: 30.0 },
+        confidence: 0.0,
+        growth: None,
+        seconds_to_limit: None,
+        reasons: vec![Reason::FewSamples { samples: 0 }],
+    }
+}
+
+fn of_process<'a>(
+    profile: &Profile,
+    process: &'a Process,
+    (top, zone): (usize, &TimeZone),
+    unseen: &'a Verdict,
+) -> OfProcess<'a> {
     let judged = process.verdict.as_ref();
     let held = process.sums.outstanding.outstanding;
     let suspect = |(stack, verdict): &(&'a Stack, &'a Verdict)| Suspect {
@@ -235,7 +255,10 @@ fn of_process<'a>(profile: &Profile, process: &'a Process, top: usize, zone: &Ti
         outstanding_bytes: held.bytes,
         outstanding_blocks: held.blocks,
         peak_bytes: process.sums.outstanding.peak.bytes,
-        said: judged.map(|judged| said(&judged.verdict, verdicts::of_process(profile, process, judged, zone))),
+        said: judged.map_or_else(
+            || said(unseen, format!("{} was over before it was looked at.", title(process))),
+            |judged| said(&judged.verdict, verdicts::of_process(profile, process, judged, zone)),
+        ),
         limit: judged.and_then(|judged| judged.limit),
         suspects: verdicts::suspects(process).iter().take(top).map(suspect).collect(),
         undecided_stacks: judged.map_or(0, |judged| judged.undecided_stacks),
