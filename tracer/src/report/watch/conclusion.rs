@@ -62,7 +62,13 @@ pub fn write(out: &mut dyn io::Write, profile: &Profile, top: usize, zone: &Time
         Kind::TooEarly { .. } => String::new(),
         _ => format!(" ({} % sure)", percent(verdict.confidence)),
     };
-    page.line(format_args!("After {time}: {}{sure}", verdict_words(verdict.kind)))?;
+    // A stack can be sure long before the process, whose other memory comes and goes.
+    let suspects: usize = profile.processes.iter().map(|process| verdicts::suspects(process).len()).sum();
+    let suspects = match (verdict.kind, suspects) {
+        (Kind::Growing, _) | (_, 0) => String::new(),
+        (_, suspects) => format!(" of the whole, but for {}", count(suspects as u64, "leak suspect")),
+    };
+    page.line(format_args!("After {time}: {}{sure}{suspects}", verdict_words(verdict.kind)))?;
     if let Some(all) = &profile.verdict {
         page.line(format_args!("{}", verdicts::of_all(profile, all, zone)))?;
     }
