@@ -6,8 +6,9 @@ use anyhow::{Result, ensure};
 use heaptide_tests::kinds::{KINDS, Kind};
 use heaptide_tests::verdicts::{self, Outcome};
 
-/// Of the verdicts so many must be exactly right.
-const RIGHT: f64 = 0.95;
+/// Of the 38 verdicts of one run so many must be exactly right. Where 95 % are in the long run, fewer are in one run of 2,000:
+/// the tail of the binomial distribution. That 95 % are is held by `cargo xtask verdicts` over many seeds.
+const RIGHT: f64 = 31.0 / 38.0;
 
 const SEED: u64 = 1;
 

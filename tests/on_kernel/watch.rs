@@ -274,3 +274,27 @@ fn a_command_gives_its_own_exit_code() -> Result<()> {
     ensure!(code == Some(11) && conclusion["verdict"] == "too_early", "{code:?} {conclusion}");
     Ok(())
 }
+
+#[test]
+fn a_recording_has_the_verdict_and_the_ages_of_what_it_found() -> Result<()> {
+    let workload = leaking()?;
+    let (pid, folder) = (workload.pid().to_string(), tempfile::TempDir::new()?);
+    let report = folder.path().join("report");
+    let text = heaptide::run(["record", "-p", &pid, "-d", "20s", "--json", &text(&report)?])?;
+    let said = text.out.join("\n");
+    ensure!(said.contains("\nVerdict: obeys (pid ") && said.contains("leak suspect."), "{said}");
+    let profile: heaptide_tests::profile::Profile = serde_json::from_str(&fs::read_to_string(&report)?)?;
+    let process = profile.processes.first().context("no process")?;
+    let verdict = process.verdict.as_ref().context("no verdict")?;
+    ensure!(verdict["verdict"] == "growing", "{verdict}");
+    let over_time = process.over_time.as_ref().context("nothing over time")?;
+    ensure!((16..=24).contains(&over_time.seconds.len()) && over_time.outstanding_bytes.is_sorted(), "{over_time:?}");
+    for stack in process.stacks.iter().filter(|stack| stack.totals.outstanding.bytes > 0) {
+        let ages: u64 = stack.ages.iter().flatten().sum();
+        ensure!(ages == stack.totals.outstanding.bytes, "{stack:?}");
+    }
+    let peak = process.peak.as_ref().context("no peak")?;
+    // It leaks, so the highest moment is the last one.
+    ensure!(peak.bytes == process.sum("outstanding").outstanding.bytes && peak.seconds > 15.0, "{peak:?}");
+    Ok(())
+}

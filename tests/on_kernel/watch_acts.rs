@@ -146,6 +146,11 @@ fn suppressed(lines: &str) -> Result<(Workload, Value)> {
     fs::write(&file, lines)?;
     let watched = Watch::attach(&[workload.pid()], &["--for", "10s", "--suppressions", &file])?.end()?;
     let conclusion = watched.conclusion()?.clone();
+    if conclusion["verdict"] != "growing" {
+        // Nor for a moment: somebody might act on it.
+        let growing = watched.of_type("interval").find(|interval| interval["verdict"] == "growing");
+        ensure!(growing.is_none(), "it was called growing for a while: {growing:?}");
+    }
     Ok((workload, conclusion))
 }
 

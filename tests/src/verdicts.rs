@@ -68,6 +68,7 @@ pub struct Judged {
 
 #[derive(Clone, Debug, Deserialize)]
 struct Suspect {
+    verdict: Word,
     frames: Vec<Frame>,
 }
 
@@ -108,12 +109,18 @@ impl Outcome {
         self.word().is_some_and(|word| self.label.is_wrong(word))
     }
 
-    /// For a leak that was seen: whether its function is in the first suspect's stack.
+    /// For a leak that was seen: whether its function is in the first suspect's stack. It can be too early to say of the stack.
     #[must_use]
     pub fn is_site_found(&self) -> Option<bool> {
         let judged = self.judged.as_ref().filter(|judged| judged.verdict == Word::Growing)?;
         let site = self.label.leaks_in.filter(|_| self.label.nature == Nature::Leaks)?;
         Some(judged.suspects.first().is_some_and(|suspect| suspect.has(site)))
+    }
+
+    /// Whether any stack is said to leak.
+    fn accuses(&self) -> bool {
+        let suspects = self.judged.iter().flat_map(|judged| &judged.suspects);
+        suspects.into_iter().any(|suspect| suspect.verdict == Word::Growing)
     }
 
     /// Why the outcome is not as it must be: no verdict, a false one, or a leak that is looked for elsewhere.
@@ -123,7 +130,7 @@ impl Outcome {
             Some("no verdict")
         } else if self.is_wrong() {
             Some("wrong")
-        } else if self.is_site_found() == Some(false) {
+        } else if self.is_site_found() == Some(false) && self.accuses() {
             Some("wrong suspect")
         } else {
             None

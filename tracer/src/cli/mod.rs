@@ -4,6 +4,7 @@ pub mod args;
 pub mod commands;
 pub mod config;
 pub mod exit;
+mod help;
 mod log;
 pub mod output;
 mod table;

@@ -161,7 +161,7 @@ impl Session {
         let (sender, notices) = mailbox();
         Ok(Self {
             keeper: config.budget.map(Keeper::new),
-            timelines: Timelines::new(config.interval),
+            timelines: Timelines::new(config.interval, !config.suppressions.is_empty()),
             marks: Marks::default(),
             config,
             kernel,

@@ -16,16 +16,20 @@ use crate::{
 };
 
 /// The stacks of a process that are leak suspects, those that grow fastest and surest first; not those that are suppressed.
+/// Where the process grows and it is too early to say of every stack, the one that grows fastest is named all the same.
 #[must_use]
 pub(super) fn suspects(process: &Process) -> Vec<(&Stack, &Verdict)> {
-    let suspect = |stack: &'_ Stack| stack.suppressed.is_none() && stack.shown.bytes > 0;
-    let mut suspects: Vec<(&Stack, &Verdict)> = process
-        .stacks
-        .iter()
-        .filter(|stack| suspect(stack))
-        .filter_map(|stack| Some((stack, stack.verdict.as_ref().filter(|verdict| verdict.kind == Kind::Growing)?)))
-        .collect();
+    let held = process.stacks.iter().filter(|stack| stack.suppressed.is_none() && stack.shown.bytes > 0);
+    let judged: Vec<(&Stack, &Verdict)> = held.filter_map(|stack| Some((stack, stack.verdict.as_ref()?))).collect();
+    let mut suspects: Vec<_> = judged.iter().copied().filter(|(_, verdict)| verdict.kind == Kind::Growing).collect();
     suspects.sort_by(|(_, one), (_, other)| weight(other).total_cmp(&weight(one)));
+    let is_growing = process.verdict.as_ref().is_some_and(|judged| judged.verdict.kind == Kind::Growing);
+    if suspects.is_empty() && is_growing {
+        let rises =
+            |(_, verdict): &(&Stack, &Verdict)| matches!(verdict.kind, Kind::TooEarly { .. }) && weight(verdict) > 0.0;
+        let fastest = judged.into_iter().filter(rises);
+        suspects.extend(fastest.max_by(|(_, one), (_, other)| weight(one).total_cmp(&weight(other))));
+    }
     suspects
 }
 

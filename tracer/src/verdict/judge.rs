@@ -23,7 +23,8 @@ const LOST: f64 = 0.2;
 pub fn judge(evidence: &Evidence) -> Verdict {
     let mut shape = shape(&evidence.heap);
     if shape.kind == Kind::Growing && young(evidence, shape.since_step) {
-        let watch_longer = 60.0_f64.max(evidence.heap.seconds() / 2.0);
+        // Until what is there by then would have become old.
+        let watch_longer = (2.0 * float(old(evidence))).max(evidence.heap.seconds() / 2.0);
         shape = Shape { kind: Kind::TooEarly { watch_longer }, confidence: 0.5, ..shape };
         shape.reasons.insert(0, Reason::Young);
     }
@@ -42,12 +43,16 @@ pub fn judge(evidence: &Evidence) -> Verdict {
 /// Blocks that are all young cannot be what was never freed. But what grows by steps (a vector that doubles) is a new block at
 /// each, however old the memory is that was copied to it: right after a step its age says nothing.
 fn young(evidence: &Evidence, since_step: Option<f64>) -> bool {
-    // Of a short watch nothing can be old.
-    let seconds = if evidence.heap.seconds() > 180.0 { 60 } else { 5 };
+    let seconds = old(evidence);
     if since_step.is_some_and(|since| since < float(seconds)) {
         return false;
     }
     evidence.ages.as_ref().and_then(|ages| ages.older(seconds)).is_some_and(|share| share < OLD)
+}
+
+/// From how many seconds on a block is old: of a short watch nothing can be.
+fn old(evidence: &Evidence) -> u64 {
+    if evidence.heap.seconds() > 180.0 { 60 } else { 5 }
 }
 
 /// What else grows when the heap does not.

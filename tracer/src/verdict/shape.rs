@@ -110,7 +110,7 @@ struct Measured {
 pub fn shape(curve: &Curve) -> Shape {
     let seconds = curve.seconds();
     if curve.points.len() < SAMPLES {
-        return too_early(vec![Reason::FewSamples { samples: curve.points.len() }], seconds.max(30.0));
+        return too_early(vec![Reason::FewSamples { samples: curve.points.len() }], until_enough(curve));
     }
     let (cycles, few) = match cycles(curve) {
         // Of these the low points say nothing yet.
@@ -132,6 +132,15 @@ pub fn shape(curve: &Curve) -> Shape {
         }
         Some(measured) => by_trend(measured),
         None => too_early(vec![Reason::FewSamples { samples: curve.points.len() }], seconds),
+    }
+}
+
+/// Seconds until there are enough samples, if they go on to come as they did.
+fn until_enough(curve: &Curve) -> f64 {
+    let missing = number(SAMPLES.saturating_sub(curve.points.len()));
+    match curve.points.len() {
+        0 | 1 => 30.0,
+        samples => missing * curve.seconds() / number(samples - 1),
     }
 }
 

@@ -23,9 +23,10 @@ chance, real allocators, threads, processes and mappings. One of each kind runs 
 `heaptide watch` with a sample every 200 ms for 28 s. The simulated corpus that thresholds were chosen by is another one:
 see [verdicts](verdicts.md). Thresholds were not chosen by these programs.
 
-*Wrong* is growth that is called harmless, or something harmless that is called growing; then, or when the function that leaks
-is not in the first suspect's stack, or when less than 95 % of the verdicts are right, the exit code is 1. Runs that are
-neither right nor wrong are called too early, or something harmless is called something else that is harmless.
+*Wrong* is growth that is called harmless, or something harmless that is called growing; then, or when another
+function than the one that leaks is called so first, or when less than 95 % of the verdicts are right, the exit code is 1. Runs that
+are neither right nor wrong are called too early, or something harmless is called something else that is harmless. Where a
+process grows by steps, it can be too early to say so of the stack itself: then the one that grows fastest is named.
 ";
 
 impl Measured {

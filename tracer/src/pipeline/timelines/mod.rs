@@ -53,6 +53,8 @@ pub(super) struct Timelines {
     refused: u64,
     /// Whether more was ever held at some time than is known now.
     by_resident_set: bool,
+    /// Whether there is known growth.
+    suppresses: bool,
     ages: Ages,
     judged: Thrift,
     /// When stacks are looked at, and
@@ -72,8 +74,8 @@ struct Ages {
 }
 
 impl Timelines {
-    /// For samples taken every `interval`.
-    pub(super) fn new(interval: Duration) -> Self {
+    /// For samples taken every `interval`; with known growth, which is asked for before it is said that anything grows.
+    pub(super) fn new(interval: Duration, suppresses: bool) -> Self {
         let interval = nanoseconds(interval).max(1);
         Self {
             interval,
@@ -87,6 +89,7 @@ impl Timelines {
             room: StacksTimeline::STACKS,
             refused: 0,
             by_resident_set: false,
+            suppresses,
             ages: Ages { thrift: Thrift::new(STACKS_SHARE), ..Ages::default() },
             judged: Thrift::default(),
             stacks: Thrift::new(STACKS_SHARE),
@@ -261,7 +264,13 @@ impl Timelines {
         if self.judged.is_due(self.now.at) {
             let began = Stopwatch::start();
             let alive = self.of.values_mut().filter(|watched| !watched.is_over);
-            alive.for_each(|watched| watched.judge(self.by_resident_set));
+            for watched in alive {
+                watched.judge(self.by_resident_set);
+                // What is said to grow may be known to: that is found out before anybody acts on it.
+                if self.suppresses && watched.grows() {
+                    watched.rank();
+                }
+            }
             self.judge_family();
             self.judged.took(self.now.at, nanoseconds(began.elapsed()));
         }

@@ -12,7 +12,7 @@ use crate::{
     process::{MemoryReader, ProcessMemory, memory_limit},
     profile::{Ages, ByMemory, Memory, MemoryLimit, OverTime},
     timeline::{Metric, Sample, StacksTimeline, Thrift, Tick, Timeline, float},
-    verdict::{Evidence, Ranking, Verdict, judge, suspects},
+    verdict::{Evidence, Kind, Ranking, Verdict, judge, suspects},
 };
 
 /// Stacks that get a verdict because of their size alone.
@@ -239,6 +239,11 @@ impl Watched {
             }
         }
         self.verdict = Some(judge(&evidence));
+    }
+
+    /// Whether it is said to grow.
+    pub(super) fn grows(&self) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| verdict.kind == Kind::Growing)
     }
 
     /// Judges the stacks that may grow.
