@@ -80,8 +80,12 @@ pub fn explain(verdict: &Verdict, circumstances: &Circumstances<'_>) -> String {
         text += &about(seconds);
         text.push('.');
     }
+    // That the watch was short is said of the process, and once.
+    let is_stack = matches!(circumstances.subject, Subject::Stack(_) | Subject::NoStack);
     for reason in &verdict.reasons {
-        text += &doubt(reason).unwrap_or_default();
+        if !(is_stack && matches!(reason, Reason::ShortWatch { .. })) {
+            text += &doubt(reason).unwrap_or_default();
+        }
     }
     text
 }
@@ -178,6 +182,10 @@ fn doubt(reason: &Reason) -> Option<String> {
         Reason::Replaces { share } if *share < 0.5 => {
             Some(format!(" {:.0} % of the growth only takes the place of blocks older than the trace.", 100.0 * share))
         }
+        Reason::ShortWatch { seconds } => Some(format!(
+            " It was watched for {} only: a cache that fills can look like this at first.",
+            about(*seconds)
+        )),
         Reason::ByResidentSet => {
             Some(" It was judged by its resident memory: what is outstanding is not known exactly.".to_owned())
         }

@@ -15,6 +15,13 @@ const REPLACED: f64 = 0.5;
 /// How sure a verdict is that has the resident set alone to go by, compared with one that knows what is outstanding.
 const RESIDENT: f64 = 0.8;
 
+/// A cache that fills at a steady pace looks like a leak until it is full: seconds of growth from which on that is not said any
+/// more,
+const SHORT: f64 = 60.0;
+
+/// and how sure growth is at first, compared with later.
+const AT_FIRST: f64 = 0.6;
+
 /// A share of lost events from which on nothing is said.
 const LOST: f64 = 0.2;
 
@@ -128,6 +135,11 @@ fn weigh(evidence: &Evidence, shape: Shape, seconds_to_limit: Option<f64>) -> Ve
     if evidence.by_resident_set {
         confidence *= RESIDENT;
         reasons.push(Reason::ByResidentSet);
+    }
+    let seconds = evidence.heap.seconds();
+    if seconds < SHORT && matches!(kind, Kind::Growing | Kind::NotTheHeap { .. }) {
+        confidence *= AT_FIRST + (1.0 - AT_FIRST) * seconds / SHORT;
+        reasons.push(Reason::ShortWatch { seconds });
     }
     if (0.05..REPLACED).contains(&evidence.replaced) && kind == Kind::Growing {
         confidence *= 1.0 - evidence.replaced;

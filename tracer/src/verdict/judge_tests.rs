@@ -94,6 +94,17 @@ fn a_vector_that_just_doubled_is_a_young_block_and_grows_all_the_same() {
 }
 
 #[test]
+fn growth_is_the_surer_the_longer_it_goes_on_in_the_first_minute() {
+    let verdict =
+        |seconds| judge(&Evidence { heap: curve(seconds, |time| 2.0 * MIB + 0.1 * MIB * time), ..Evidence::default() });
+    let (soon, later, minute) = (verdict(20), verdict(40), verdict(62));
+    assert!([&soon, &later, &minute].iter().all(|verdict| verdict.kind == Kind::Growing));
+    assert!(soon.confidence < 0.75 && soon.confidence < later.confidence && later.confidence < minute.confidence);
+    assert!(soon.reasons.contains(&Reason::ShortWatch { seconds: 19.0 }), "{soon:?}");
+    assert!(!minute.reasons.iter().any(|reason| matches!(reason, Reason::ShortWatch { .. })), "{minute:?}");
+}
+
+#[test]
 fn growth_that_only_replaces_older_blocks_is_no_leak() {
     let second = 1_000_000_000;
     let verdict = |older: u64| {

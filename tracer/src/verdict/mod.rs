@@ -169,6 +169,11 @@ pub enum Reason {
     },
     /// What is outstanding is not known: the resident set was judged.
     ByResidentSet,
+    /// It was watched for so short a time that bloat that grows steadily at first would look the same.
+    ShortWatch {
+        /// Seconds.
+        seconds: f64,
+    },
     /// Events were lost: a share of all.
     Lost {
         /// From 0 to 1.
