@@ -63,6 +63,8 @@ pub(crate) fn run(options: &Options, workspace: &Workspace) -> Result<()> {
     ensure!(faults.is_empty(), "not as they must be:\n{}", faults.join("\n"));
     let right = verdicts::right(&measured.outcomes);
     ensure!(right >= RIGHT, "only {:.1} % of the verdicts are right", 100.0 * right);
+    let found = measured.found();
+    ensure!(found >= RIGHT, "only {:.1} % of the leaks are found where they are", 100.0 * found);
     Ok(())
 }
 
