@@ -295,6 +295,7 @@ fn a_recording_has_the_verdict_and_the_ages_of_what_it_found() -> Result<()> {
     }
     let peak = process.peak.as_ref().context("no peak")?;
     // It leaks, so the highest moment is the last one.
-    ensure!(peak.bytes == process.sum("outstanding").outstanding.bytes && peak.seconds > 15.0, "{peak:?}");
+    let outstanding = process.sum("outstanding").outstanding.bytes;
+    ensure!(peak.bytes == outstanding && peak.seconds > 15.0, "{peak:?}, and {outstanding} bytes at the end");
     Ok(())
 }

@@ -197,9 +197,15 @@ impl Account {
         self.settle_mappings();
     }
 
-    /// Whether more is held than ever: it is copied then. A highest moment ends with a release, so that is when to look.
-    pub fn look_for_peak(&mut self) {
+    /// Whether clearly more is held than ever: it is copied then. A highest moment ends with a release, so that is when to
+    /// look.
+    pub(super) fn look_for_peak(&mut self) {
         self.peak.look(&self.ledger, self.grew);
+    }
+
+    /// Whether any more is held than ever: it is copied then. For who is about to ask for a summary.
+    pub fn look_closely_for_peak(&mut self) {
+        self.peak.look_closely(&self.ledger, self.grew);
     }
 
     /// Memory is allocated: what is held becomes more at this time.

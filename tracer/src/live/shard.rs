@@ -269,7 +269,7 @@ impl Shard {
     pub fn look_for_peaks(&mut self) {
         for &index in self.open.values() {
             if let State::Open(account) = &mut self.accounts[index] {
-                account.look_for_peak();
+                account.look_closely_for_peak();
             }
         }
     }
@@ -423,7 +423,7 @@ impl Shard {
     fn close(&mut self, index: usize, head: &Head, end: End) {
         let State::Open(account) = &mut self.accounts[index] else { return };
         let now = Moment::from_nanoseconds(head.time);
-        account.look_for_peak();
+        account.look_closely_for_peak();
         let look = Look { now, older: self.older, marks: &self.marks, ages: true };
         let summary = account.summary(look, Some(end));
         account.close(&mut self.tally);

@@ -155,7 +155,11 @@ impl AccountSummary {
             }
             is_in_sums[stack.memory as usize] = true;
             (stack.totals, stack.shown, stack.in_pulses) = (scaled, stack.shown.scaled(factor), false);
-            stack.at_peak = stack.at_peak.scaled(factor);
+            let at_peak = stack.at_peak.scaled(factor);
+            if let Some(peak) = &mut self.peak {
+                peak.bytes = peak.bytes.saturating_sub(stack.at_peak.bytes).saturating_add(at_peak.bytes);
+            }
+            stack.at_peak = at_peak;
             stack.generations.iter_mut().for_each(|usage| *usage = usage.scaled(factor));
         }
         let scale = |sum: &mut Totals| sum.peak = sum.peak.scaled(factor).max(sum.outstanding);
@@ -244,7 +248,7 @@ mod tests {
             forked_from: None,
             end: None,
             sums,
-            peak: None,
+            peak: Some(AtPeak { bytes: 440, at: Moment::from_nanoseconds(0) }),
             counts: Counts::NONE,
             recorded: 8,
             spread: Spread::default(),
@@ -263,5 +267,7 @@ mod tests {
         assert_eq!(account.sums.heap.outstanding, usage(600, 33));
         assert_eq!(account.sums.outstanding.allocated, usage(800, 44));
         assert!(account.sums.heap.peak.bytes >= 800);
+        assert_eq!(account.peak.map(|peak| peak.bytes), Some(800));
+        assert_eq!(account.stacks[0].at_peak, usage(800, 44));
     }
 }
