@@ -221,6 +221,12 @@ impl Kernel {
         Ok(self.traced.insert(pid, family, 0)?)
     }
 
+    /// Process `pid` has ended before its life was watched: another one that gets its number is not meant.
+    pub fn forget(&mut self, pid: u32) {
+        // Its end was seen after all if it is not there.
+        let _ = self.traced.remove(&pid);
+    }
+
     /// Whether probes of one process see another one that runs in its memory (`vfork`) as well: those that the kernel
     /// filters by memory do, those that it filters by threads do not.
     #[must_use]

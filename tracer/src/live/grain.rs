@@ -1,5 +1,6 @@
 //! How finely a ledger counts, and what a recorded block stands for.
 
+use crate::numbers::float;
 use crate::profile::{Totals, Usage};
 
 /// How finely a ledger counts.
@@ -114,11 +115,6 @@ const fn rounded(value: u64, bits: u32) -> u64 {
 #[expect(clippy::cast_sign_loss, reason = "sizes and weights are not negative")]
 fn scaled(value: f64, bits: u32) -> u64 {
     (value * float(1 << bits)).round() as u64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a size")]
-pub(super) const fn float(value: u64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]

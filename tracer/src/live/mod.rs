@@ -8,6 +8,7 @@ mod account;
 mod grain;
 mod ledger;
 mod mapping;
+mod notice;
 mod peak;
 mod ranges;
 mod sample;
@@ -18,8 +19,9 @@ mod survey;
 mod table;
 mod touched;
 
+pub use notice::{Notice, Remains};
 pub use sample::{AccountSample, Change, ShardSample};
-pub use shard::{Limits, Notice, Remains, Shard, Start};
+pub use shard::{Limits, Shard, Start};
 pub use spread::Spread;
 pub use summary::{AccountSummary, AtPeak, Key, StackSummary, Summary};
 pub use survey::{AgeScan, AgesOf, Look};

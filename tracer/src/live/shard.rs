@@ -5,20 +5,20 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 
 use heaptide_common::{
-    record::{Fork, HELD, Head, Remainder, flag},
+    record::{Fork, Head, flag},
     sampling::Counts,
-    unwind::{File, Outcome},
 };
 
 use super::{
     Moment,
     account::{Account, Tally},
     grain::Choice,
+    notice::{Notice, Remains},
     sample::ShardSample,
     summary::{AccountSummary, Key, Summary},
     survey::{AgeScan, AgesOf, Look},
 };
-use crate::{profile::End, ring::Event, stacks::Marks, unwind::reference::Registers};
+use crate::{profile::End, ring::Event, stacks::Marks};
 
 /// What bounds a shard.
 #[derive(Clone, Copy, Debug)]
@@ -40,88 +40,6 @@ pub enum Start {
     Attached,
     /// It is about to run the program that will be recorded.
     Launched,
-}
-
-/// What others than the shard must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// A stack, to be kept by value.
-    Stack {
-        /// Whose.
-        pid: u32,
-        /// What allocations call it.
-        id: u64,
-        /// Return addresses, leaf first.
-        frames: Box<[u64]>,
-        /// What is to be known of it.
-        marks: Marks,
-    },
-    /// What is needed to go on with a stack that was sent before.
-    Remains(Box<Remains>),
-    /// A process that will be traced was forked.
-    Forked {
-        /// The parent.
-        parent: u32,
-        /// The child.
-        child: Key,
-    },
-    /// A process runs another program, in a new account.
-    Program(Key),
-    /// A process has loaded libraries or lost some, or is about to.
-    Libraries(u32),
-    /// A process has ended.
-    Exited(u32),
-    /// A stack has led to a file that has no table yet.
-    Wanted {
-        /// The process.
-        pid: u32,
-        /// The file, as the kernel numbers it.
-        file: File,
-        /// An address at which the process has it mapped.
-        address: u64,
-    },
-}
-
-/// A stack whose walk the kernel part could not end.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Remains {
-    /// Whose.
-    pub pid: u32,
-    /// What allocations call it.
-    pub id: u64,
-    /// Why the walk ended.
-    pub outcome: Outcome,
-    /// The file without a table, when that is why.
-    pub file: Option<File>,
-    /// The registers in its last frame.
-    pub registers: Registers,
-    /// Whether that frame's instruction pointer is a return address.
-    pub returns: bool,
-    /// Whether a frame before is a guess.
-    pub guessed: bool,
-    /// Return addresses that the kernel keeps for return probes: their place on the stack, and the address.
-    pub held: [[u64; 2]; HELD],
-    /// The address of the first byte of `memory`.
-    pub base: u64,
-    /// A copy of the thread's stack.
-    pub memory: Box<[u8]>,
-}
-
-impl Remains {
-    fn read(record: &Remainder, memory: &[u8]) -> Option<Self> {
-        Some(Self {
-            pid: record.head.pid,
-            id: record.id,
-            outcome: Outcome::from_number(record.outcome)?,
-            file: (record.file != File::default()).then_some(record.file),
-            registers: Registers { pc: record.pc, sp: record.sp, bp: record.bp },
-            returns: record.after_call != 0,
-            guessed: record.head.flags & flag::GUESSED != 0,
-            held: record.held,
-            base: record.base,
-            memory: memory.into(),
-        })
-    }
 }
 
 enum State {
@@ -222,7 +140,7 @@ impl Shard {
             }
             Event::Fork(record) => return self.fork(record),
             Event::Exec(head) => return self.exec(head),
-            Event::Exit(head) => return self.exit(head),
+            Event::Exit(head) => return self.exit(head.pid, Moment::from_nanoseconds(head.time)),
             Event::Libraries(head) => return Some(Notice::Libraries(head.pid)),
             Event::Wanted(record) => {
                 return Some(Notice::Wanted { pid: record.head.pid, file: record.file, address: record.address });
@@ -407,22 +325,22 @@ impl Shard {
             **account = Account::new(account.key, None, self.limits.sampled, self.limits.growth);
             return Some(Notice::Program(account.key));
         }
-        self.close(index, head, End::Replaced);
+        self.close(index, Moment::from_nanoseconds(head.time), End::Replaced);
         let key = self.next_key(head.pid);
         self.add(self.account(key, None), head);
         Some(Notice::Program(key))
     }
 
-    fn exit(&mut self, head: &Head) -> Option<Notice> {
-        self.guests.remove(&head.pid);
-        let index = self.open.remove(&head.pid)?;
-        self.close(index, head, End::Exited);
-        Some(Notice::Exited(head.pid))
+    /// A process has ended, `now`: a record has told, or it ended before records told of its life.
+    pub fn exit(&mut self, pid: u32, now: Moment) -> Option<Notice> {
+        self.guests.remove(&pid);
+        let index = self.open.remove(&pid)?;
+        self.close(index, now, End::Exited);
+        Some(Notice::Exited(pid))
     }
 
-    fn close(&mut self, index: usize, head: &Head, end: End) {
+    fn close(&mut self, index: usize, now: Moment, end: End) {
         let State::Open(account) = &mut self.accounts[index] else { return };
-        let now = Moment::from_nanoseconds(head.time);
         account.look_closely_for_peak();
         let look = Look { now, older: self.older, marks: &self.marks, ages: true };
         let summary = account.summary(look, Some(end));
@@ -434,7 +352,7 @@ impl Shard {
     fn add(&mut self, account: Account, head: &Head) {
         self.guests.remove(&account.key.pid);
         if let Some(&forgotten) = self.open.get(&account.key.pid) {
-            self.close(forgotten, head, End::Exited);
+            self.close(forgotten, Moment::from_nanoseconds(head.time), End::Exited);
         }
         self.push(account);
     }

@@ -1,6 +1,7 @@
 //! How far an estimate can be off.
 
-use super::grain::{Choice, chance, float};
+use super::grain::{Choice, chance};
+use crate::numbers::float;
 
 /// What recorded blocks tell of the estimate that they make, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

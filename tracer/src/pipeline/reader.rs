@@ -53,6 +53,7 @@ enum Question {
     Ages(oneshot::Sender<(AgesOf, Duration)>),
     Marks(Vec<Moment>),
     Begin(u32, oneshot::Sender<Key>),
+    Exited(u32),
     Finish(LivingCounts),
 }
 
@@ -112,6 +113,12 @@ impl Reader {
     /// Opens the account of a process that runs; `None` when the thread is gone.
     pub async fn begin(&self, pid: u32) -> Option<Key> {
         self.ask(|answer| Question::Begin(pid, answer)).await
+    }
+
+    /// Closes the account of a process that has ended before records told of its life.
+    pub fn exited(&self, pid: u32) {
+        // A thread that is gone is told of elsewhere.
+        let _ = self.questions.send(Question::Exited(pid));
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
@@ -206,6 +213,7 @@ impl Loop {
             Question::Begin(pid, answer) => {
                 let _ = answer.send(self.shard.begin(pid, Start::Attached));
             }
+            Question::Exited(pid) => _ = self.shard.exit(pid, now()),
             Question::Finish(_) => {}
         }
     }

@@ -79,6 +79,9 @@ pub enum SessionError {
     /// No allocator was found.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
+    /// A process has ended while probes went in.
+    #[error("process {0} ended before it was recorded")]
+    Gone(u32),
     /// A thread could not be started.
     #[error("a thread for a ring could not be started: {0}")]
     Thread(#[source] io::Error),

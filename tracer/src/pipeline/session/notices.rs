@@ -47,11 +47,7 @@ impl Session {
                 // It may be the last moment at which its mappings can be read.
                 self.known.finish_stacks(&self.tables);
                 self.known.take_in(notice);
-                self.kernel.detach(pid);
-                self.probed.by_process.remove(&pid);
-                self.probed.loaders.retain(|&(other, _)| other != pid);
-                self.probed.wanted.remove(&pid);
-                self.probed.changed.remove(&pid);
+                self.detach(pid);
                 None
             }
         }

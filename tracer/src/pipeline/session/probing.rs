@@ -14,7 +14,8 @@ use super::{Attached, Session, SessionError};
 use crate::{
     allocator::{DiscoverError, Family, Found, GO, discover_loader},
     kernel::{AttachError, Probes, Scope, Tally},
-    live::Key,
+    live::{Key, Notice},
+    process::Target,
 };
 
 /// How long an allocator is looked for in a process that has just begun to run a program.
@@ -55,18 +56,66 @@ impl Session {
         missing.map(|allocator| (allocator.name.to_string(), allocator.files_text())).collect()
     }
 
+    /// Attaches to a process while the recording goes on: it has an account once all of its probes are in.
+    pub async fn attach_more(&mut self, target: &Target) -> Result<Attached, SessionError> {
+        let pid = target.pid;
+        let found = self.discover(pid)?;
+        let (attached, tallies) = self.attach_files(pid, &found).inspect_err(|_| self.detach(pid))?;
+        self.kernel.watch_faults(pid).inspect_err(|_| self.detach(pid))?;
+        let mut key = None;
+        for reader in &self.readers {
+            key = Some(reader.begin(pid).await.ok_or(SessionError::ThreadDied)?);
+        }
+        let key = key.ok_or(SessionError::ThreadDied)?;
+        self.known.processes.begin(key);
+        self.tables.want_all(&self.known.processes.get(key).mappings);
+        self.probes_are_in(key, &found, tallies);
+        // At one instant for all of its probes.
+        self.kernel.trace(pid)?;
+        if target.has_ended().unwrap_or(true) {
+            // Perhaps before its life was watched: then no record will tell.
+            self.kernel.forget(pid);
+            self.readers.iter().for_each(|reader| reader.exited(pid));
+            self.take_in(Notice::Exited(pid));
+            return Err(SessionError::Gone(pid));
+        }
+        Ok(Attached { missing: self.missing(&found), ..attached })
+    }
+
+    /// Takes out the probes of a process, and does not look for more.
+    pub(super) fn detach(&mut self, pid: u32) {
+        self.kernel.detach(pid);
+        self.probed.by_process.remove(&pid);
+        self.probed.loaders.retain(|&(other, _)| other != pid);
+        self.probed.wanted.remove(&pid);
+        self.probed.changed.remove(&pid);
+    }
+
     pub(super) fn attach_found(&mut self, key: Key, found: &[Found]) -> Result<Attached, SessionError> {
-        let mut attached = Attached { pid: key.pid, files: Vec::new(), missing: Vec::new() };
+        let (attached, tallies) = self.attach_files(key.pid, found)?;
+        self.probes_are_in(key, found, tallies);
+        Ok(attached)
+    }
+
+    /// Attaches to the allocators of a process; gives what counts the calls of each.
+    fn attach_files(&mut self, pid: u32, found: &[Found]) -> Result<(Attached, Vec<Option<Tally>>), SessionError> {
+        let mut attached = Attached { pid, files: Vec::new(), missing: Vec::new() };
         self.kernel.know_allocators(found)?;
+        let mut tallies = Vec::with_capacity(found.len());
         for found in found {
-            let tally = match file_id(found) {
-                Some(id) => self.attach_file(key.pid, id, found, &mut attached.files)?,
+            tallies.push(match file_id(found) {
+                Some(id) => self.attach_file(pid, id, found, &mut attached.files)?,
                 None => None,
-            };
+            });
+        }
+        Ok((attached, tallies))
+    }
+
+    fn probes_are_in(&mut self, key: Key, found: &[Found], tallies: Vec<Option<Tally>>) {
+        for (found, tally) in found.iter().zip(tallies) {
             self.known.processes.traced(key, found, tally);
         }
         self.attach_loader(key.pid);
-        Ok(attached)
     }
 
     /// Attaches to an allocator of a process, unless its probes are in; gives what counts the calls.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Attached, Session, SessionError};
+use super::{Session, SessionError};
 use crate::{
     live::{Key, Moment},
     pipeline::{knowledge::Knowledge, reader, timelines::Timelines},
@@ -101,23 +101,6 @@ impl Session {
         mark
     }
 
-    /// Attaches to a process while the recording goes on.
-    pub async fn attach_more(&mut self, pid: u32) -> Result<Attached, SessionError> {
-        let found = self.discover(pid)?;
-        let mut key = None;
-        for reader in &self.readers {
-            key = Some(reader.begin(pid).await.ok_or(SessionError::ThreadDied)?);
-        }
-        let key = key.ok_or(SessionError::ThreadDied)?;
-        self.known.processes.begin(key);
-        self.kernel.watch_faults(pid)?;
-        self.tables.want_all(&self.known.processes.get(key).mappings);
-        let attached = Attached { missing: self.missing(&found), ..self.attach_found(key, &found)? };
-        // At one instant for all of its probes.
-        self.kernel.trace(pid)?;
-        Ok(attached)
-    }
-
     /// The processes that run, as they were sampled last.
     #[must_use]
     pub fn current(&self) -> Vec<Current> {
@@ -135,12 +118,6 @@ impl Session {
     #[must_use]
     pub fn family(&self) -> Option<(&Timeline, Option<&Verdict>)> {
         self.timelines.family()
-    }
-
-    /// The timeline of a process that was sampled.
-    #[must_use]
-    pub fn timeline(&self, key: Key) -> Option<&Timeline> {
-        self.timelines.timeline(key)
     }
 
     /// When the last sample was taken.

@@ -163,9 +163,10 @@ impl Course<'_> {
         let Targets::Named(name) = &self.capture.targets else { return };
         let known: Vec<u32> = self.session.alive().collect();
         for pid in process::named(name).into_iter().filter(|pid| !known.contains(pid)) {
-            match self.session.attach_more(pid).await {
+            let Ok(target) = Target::check(pid) else { continue };
+            match self.session.attach_more(&target).await {
                 Ok(attached) => self.status.aside(|| announce(&attached)),
-                // It may have just begun, or be about to end: it is tried again.
+                // It may have just begun: it is tried again while it lives.
                 Err(error) => log::info!("process {pid} is not traced yet: {error}"),
             }
         }
