@@ -139,6 +139,27 @@ fn profiles_are_kept_of_the_moment_of_the_peak_and_of_the_end() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_profile_that_cannot_be_kept_holds_up_no_command_and_hides_no_verdict() -> Result<()> {
+    let (mut workload, folder) = (resting()?, folder()?);
+    let (kept, told) = (path(&folder, "kept")?, path(&folder, "told")?);
+    let command = format!("touch {told}");
+    let mut watch = Watch::attach(&[workload.pid()], &["--when", "outstanding>1MiB", &command, "--keep", &kept])?;
+    watch.fresh_interval()?;
+    fs::remove_dir_all(&kept)?;
+    workload.order("hold alpha 20 100000")?;
+    let trigger = watch.object("trigger", "trigger", |_| true)?;
+    ensure!(trigger["profile"].is_null() && trigger["command"] == command.as_str(), "{trigger}");
+    watch.fresh_interval()?;
+    let watched = watch.stop()?;
+    let said = watched.ended.err.join("\n");
+    ensure!(fs::exists(&told)? && said.contains("no profile is kept of this moment: "), "{said}");
+    ensure!(number(&watched.conclusion()?["processes"][0], "outstanding_bytes")? == 2_000_000, "{:?}", watched.objects);
+    // But who asked for it is told in the end.
+    ensure!(watched.ended.status.code() == Some(1) && said.contains(&kept), "{said}");
+    Ok(())
+}
+
 /// Watches a leak with these suppressions.
 fn suppressed(lines: &str) -> Result<(Workload, Value)> {
     let (workload, folder) = (leaking()?, folder()?);

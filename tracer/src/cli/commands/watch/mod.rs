@@ -13,7 +13,6 @@ use crate::{
     pipeline::Session,
     profile::{Mark, Profile},
     report::watch::{Row, conclusion},
-    watch::verdict_word,
 };
 
 /// Watches until the end, or until a verdict.
@@ -46,11 +45,11 @@ impl Onlooker for Watcher<'_> {
     }
 
     async fn end(&mut self, profile: &Profile) -> anyhow::Result<Option<ExitCode>> {
-        if let Some(keep) = &self.keep {
-            keep.end(profile)?;
-        }
+        // What was found is told before anything can go wrong with the directory.
         self.lines.conclude(profile, self.watching.top)?;
+        let kept = self.keep.as_ref().map_or(Ok(()), |keep| keep.end(profile));
         self.triggers.end().await;
+        kept?;
         Ok(self.watching.exit_code.then(|| ExitCode::from(exit::of_verdict(conclusion::word(profile)))))
     }
 }
@@ -58,5 +57,5 @@ impl Onlooker for Watcher<'_> {
 /// Whether this is the verdict on any process.
 fn is_reached(row: &Row, verdict: &str) -> bool {
     let verdicts = row.all.iter().chain(&row.processes).filter_map(|held| held.verdict.as_ref());
-    verdicts.into_iter().any(|found| verdict_word(found.kind) == verdict)
+    verdicts.into_iter().any(|found| found.kind.word() == verdict)
 }

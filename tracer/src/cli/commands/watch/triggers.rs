@@ -11,7 +11,7 @@ use crate::{
     },
     pipeline::Session,
     report::watch::{Held, Row, json},
-    watch::{Facts, Finished, Hooks, Outcome, Run, Started, Trigger, When, verdict_word},
+    watch::{Facts, Hooks, Run, Started, Trigger, When},
 };
 
 /// Stacks in a profile that is kept of a moment: of a process, those with the most, besides those that grow.
@@ -71,7 +71,7 @@ impl Triggers {
         loop {
             tokio::select! {
                 biased;
-                finished = self.hooks.finished() => status.aside(|| tell(&finished)),
+                finished = self.hooks.finished() => status.aside(|| say(&finished.to_string())),
                 () = std::future::ready(()) => break,
             }
         }
@@ -81,9 +81,14 @@ impl Triggers {
             for held in &row.processes {
                 if self.all[index].acts(held, now, self.cool_down, status) {
                     let kept = match &mut keep {
-                        Some(keep) => Some(keep.trigger(&session.interim(STACKS, true).await?)?),
-                        None => None,
+                        Some(keep) => keep.trigger(&session.interim(STACKS, true).await?),
+                        None => Ok(None),
                     };
+                    // A disk that is full is no reason to end a watch, or to page nobody.
+                    let kept = kept.unwrap_or_else(|error| {
+                        status.aside(|| say(&format!("no profile is kept of this moment: {error:#}")));
+                        None
+                    });
                     self.act(index, row, held, kept.as_deref(), lines, status)?;
                 }
             }
@@ -133,7 +138,7 @@ impl Triggers {
             say(&format!("waiting for the command that was run: {command}"));
         }
         for finished in hooks.end().await {
-            tell(&finished);
+            say(&finished.to_string());
         }
     }
 }
@@ -155,7 +160,7 @@ impl Hook {
                 observed.acts
             }
             (Seen::Verdict(trigger), HookCause::Verdict(word)) => {
-                let is_so = held.verdict.as_ref().is_some_and(|verdict| verdict_word(verdict.kind) == word.name());
+                let is_so = held.verdict.as_ref().is_some_and(|verdict| verdict.kind.word() == word.name());
                 trigger.observe(now, is_so)
             }
             (Seen::Verdict(_), HookCause::Condition(_)) => false,
@@ -175,7 +180,6 @@ fn facts(held: &Held) -> Facts<'_> {
         name: &held.name,
         sample: &held.sample,
         verdict: held.verdict.as_ref(),
-        growth: held.verdict.as_ref().and_then(|verdict| verdict.growth).map(|growth| growth.bytes_per_second),
         limit: held.limit,
     }
 }
@@ -189,19 +193,4 @@ fn announce(trigger: &json::Trigger<'_>, form: Form) -> anyhow::Result<()> {
     let run = trigger.command.map(|command| format!(", running: {command}")).unwrap_or_default();
     say(&format!("{} holds for {} (pid {}){kept}{run}", trigger.cause, trigger.name, trigger.pid));
     Ok(())
-}
-
-/// What became of a command.
-fn tell(finished: &Finished) {
-    let Finished { command, outcome, took, .. } = finished;
-    let seconds = took.as_secs_f64();
-    let what = match outcome {
-        Outcome::Done => format!("done after {seconds:.1} s"),
-        Outcome::Failed { code } => format!("failed with exit code {code} after {seconds:.1} s"),
-        Outcome::Signaled { signal } => format!("was ended by signal {signal} after {seconds:.1} s"),
-        Outcome::TimedOut => format!("took longer than it may (--hook-timeout), and was ended after {seconds:.1} s"),
-        Outcome::CutShort => "was ended with heaptide".to_owned(),
-        Outcome::NotStarted { error } => format!("could not be started: {error}"),
-    };
-    say(&format!("command {command}: {what}"));
 }
