@@ -18,6 +18,7 @@ pub mod budget;
 pub mod cli;
 pub mod kernel;
 pub mod live;
+mod numbers;
 pub mod pipeline;
 pub mod process;
 pub mod profile;

@@ -12,6 +12,7 @@ use std::{
 use aya::sys::{Stats, enable_stats};
 
 use super::Kernel;
+use crate::numbers::float;
 
 /// How long the kernel measures at a time.
 pub const WINDOW: Duration = Duration::from_millis(50);
@@ -85,17 +86,12 @@ impl Bill {
             // Not one hit in any window: too few to matter, if any.
             return (hits == 0).then_some((0.0, share));
         }
-        Some((mean_seconds(self.last) * as_float(hits), share))
+        Some((mean_seconds(self.last) * float(hits), share))
     }
 }
 
 fn mean_seconds(runs: Runs) -> f64 {
-    runs.time.as_secs_f64() / as_float(runs.count)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a count")]
-const fn as_float(count: u64) -> f64 {
-    count as f64
+    runs.time.as_secs_f64() / float(runs.count)
 }
 
 impl Kernel {

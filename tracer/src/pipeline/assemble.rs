@@ -15,13 +15,13 @@ use super::{
 use crate::{
     kernel::{Counters, Outcomes, Tallied},
     live::{AccountSummary, FaultCounts, Moment, Spread, StackSummary, Summary},
+    numbers::float,
     profile::{
         Estimate, Evidence, Exact, Frame, Lost, Memory, Peak, Process, ProcessGrowth, Refused, Sampled, Stack, Stacks,
         Unknown, Unmatched, Unwinding, Usage,
     },
     stacks::{Leaf, Marks, StackStore},
     symbols::{Code, Symbolizer},
-    timeline::float,
 };
 
 /// How much of the processes goes into a profile.

@@ -8,6 +8,7 @@ use super::session::{Session, SessionError};
 use crate::{
     budget::{Controller, Mode, Stage, Tick},
     kernel::Counters,
+    numbers::float,
     profile::{Budget, BudgetStage, InPulses, Recorded},
 };
 
@@ -108,7 +109,7 @@ impl Session {
         let tick = Tick {
             wall: (now - keeper.at).as_secs_f64(),
             cpu: cpu.saturating_sub(keeper.cpu).as_secs_f64(),
-            hits: as_float(hits),
+            hits: float(hits),
             traps: self.planner.seconds_of(hits, stepped, returns),
             program: self.bill.newest_run(),
         };
@@ -116,9 +117,4 @@ impl Session {
         log::debug!("the budget is looked at: {tick:?}");
         Ok(keeper.controller.look(&tick))
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a count")]
-const fn as_float(count: u64) -> f64 {
-    count as f64
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::timeline::float;
+use crate::numbers::float;
 
 /// How old the bytes are that are outstanding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -3,6 +3,8 @@
 use heaptide_common::sampling::Counts;
 use serde::Serialize;
 
+use crate::numbers::{float, whole};
+
 /// How blocks were chosen, where not all were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Sampling {
@@ -143,16 +145,6 @@ fn bound(mean: f64, variance: f64, z: f64) -> f64 {
     let degrees = 2.0 * mean * mean / variance;
     let ninth = 2.0 / (9.0 * degrees);
     mean * (1.0 - ninth + z * ninth.sqrt()).max(0.0).powi(3)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate needs no more than 52 bits of a size")]
-const fn float(value: u64) -> f64 {
-    value as f64
-}
-
-#[expect(clippy::cast_sign_loss, reason = "bounds are not negative")]
-const fn whole(value: f64) -> u64 {
-    value.round() as u64
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::ops::{Add, AddAssign, Sub};
 
 use serde::Serialize;
 
+use crate::numbers::{float, whole};
+
 /// An amount of memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Usage {
@@ -23,7 +25,7 @@ impl Usage {
     /// So many times as much.
     #[must_use]
     pub fn scaled(self, factor: f64) -> Self {
-        Self { bytes: scaled(self.bytes, factor), blocks: scaled(self.blocks, factor) }
+        Self { bytes: whole(float(self.bytes) * factor), blocks: whole(float(self.blocks) * factor) }
     }
 
     /// The larger of each.
@@ -300,13 +302,4 @@ impl AddAssign for ByMemory {
             *self.of_mut(memory) += *other.of(memory);
         }
     }
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "an estimate needs no more than 52 bits of a size"
-)]
-fn scaled(value: u64, factor: f64) -> u64 {
-    (value as f64 * factor).round() as u64
 }

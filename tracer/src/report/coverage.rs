@@ -4,6 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, duration};
+use crate::numbers::float;
 use crate::profile::{Allocator, Calls};
 
 /// Silence that was shorter, in seconds, says nothing.
@@ -58,11 +59,6 @@ fn words(calls: Calls, busiest: Option<&Allocator>) -> String {
     } else {
         format!("{} in {time}{all}", count(calls.count, "call"))
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for the eye")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

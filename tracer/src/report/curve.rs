@@ -1,5 +1,6 @@
 //! A curve as text, for a terminal or a page.
 
+use crate::numbers::float;
 use crate::timeline::Curve;
 
 /// Columns and lines of the area.
@@ -54,7 +55,7 @@ fn columns(curve: &Curve, first: f64, last: f64) -> Vec<(f64, f64)> {
 /// The cell of a share of 1.
 #[expect(clippy::cast_sign_loss, reason = "shares are not negative")]
 fn cell(share: f64, cells: usize) -> usize {
-    ((share * crate::timeline::float(cells as u64)) as usize).min(cells - 1)
+    ((share * float(cells as u64)) as usize).min(cells - 1)
 }
 
 /// The last values as one line of blocks, each as high as its share of the highest: at most `width`.

@@ -4,7 +4,8 @@ use super::culprit::named;
 use super::page::printable;
 use super::stack::unknown;
 use super::watch::grouped;
-use super::words::{count, duration, human};
+use super::words::{self, count, duration, human};
+use crate::numbers::whole;
 use crate::profile::{Ages, Frame, MemoryLimit, Usage, Whose};
 use crate::verdict::{Elsewhere, Growth, Kind, Reason, Verdict};
 
@@ -30,7 +31,7 @@ pub struct Circumstances<'a> {
     pub held: Usage,
     /// How long it was watched, in seconds.
     pub watched: f64,
-    /// When the watch began, as the time of day: `10:42`.
+    /// When the watch began, as the time of day: `10:42:07`.
     pub since: &'a str,
     /// How old what it holds is.
     pub ages: Option<&'a Ages>,
@@ -112,19 +113,10 @@ pub(super) fn place(frame: &Frame) -> String {
     }
 }
 
-/// `1.1 MiB a minute`: by the second, the minute or the hour, whichever leaves a number that says something.
+/// `1.1 MiB a minute`.
 fn rate(growth: &Growth) -> String {
-    let per_second = growth.bytes_per_second;
-    let units = [(1.0, "a second"), (60.0, "a minute"), (3600.0, "an hour")];
-    let fits = |seconds: &f64| per_second * seconds >= 1_048_576.0;
-    let (seconds, unit) = if fits(&1.0) {
-        units[0]
-    } else if per_second * 60.0 >= 1024.0 {
-        units[1]
-    } else {
-        units[2]
-    };
-    format!("{} {unit}", human(whole(per_second * seconds)))
+    let (size, time) = words::rate(growth.bytes_per_second);
+    format!("{size} {}", time.words())
 }
 
 /// `97 % of it older than 5 minutes`: by the highest bound that most of it has passed.
@@ -230,11 +222,6 @@ fn limit_words(limit: u64) -> String {
 /// `61,203 blocks`.
 fn count_grouped(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
-}
-
-#[expect(clippy::cast_sign_loss, reason = "casts of what is negative give 0")]
-const fn whole(bytes: f64) -> u64 {
-    bytes.round() as u64
 }
 
 #[cfg(test)]

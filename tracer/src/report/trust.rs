@@ -4,6 +4,7 @@ use std::io;
 
 use super::page::Page;
 use super::words::{count, duration, human};
+use crate::numbers::float;
 use crate::profile::{Budget, Cost, InPulses, Sampling, Unknown};
 
 /// A count that is not zero matters: how many of what, and what it means.
@@ -245,11 +246,6 @@ fn share(seconds: f64, target: f64) -> String {
         return String::new();
     }
     format!(": {:.1} % of the target's CPU time", seconds / target * 100.0)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a rate for the eye")]
-const fn float(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ pub(super) fn suspects(process: &Process) -> Vec<(&Stack, &Verdict)> {
 }
 
 fn weight(verdict: &Verdict) -> f64 {
-    verdict.growth.map_or(0.0, |growth| growth.bytes_per_second) * verdict.confidence
+    verdict.bytes_per_second().unwrap_or(0.0) * verdict.confidence
 }
 
 /// The verdict on a process in a sentence.
@@ -81,7 +81,7 @@ fn sentence(profile: &Profile, verdict: &Verdict, about: &About<'_>, zone: &Time
     explain(verdict, &Circumstances { subject, held, watched: profile.seconds, since: &since, ages, limit })
 }
 
-/// `10:42`; with seconds where the watch is so short that it matters.
+/// `10:42:07`.
 fn time_of_day(unix_seconds: f64, zone: &TimeZone) -> String {
     let at = Timestamp::from_nanosecond((unix_seconds * 1e9) as i128).unwrap_or_default();
     Zoned::new(at, zone.clone()).strftime("%H:%M:%S").to_string()

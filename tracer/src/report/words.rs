@@ -1,5 +1,7 @@
 //! Amounts in words.
 
+use crate::numbers::whole;
+
 /// `bytes` in the largest unit that leaves at least 1, with one decimal: `12.4 MiB`. Below 1 KiB exact: `640 bytes`.
 pub(super) fn human(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -23,6 +25,53 @@ pub(super) fn human_and_exact(bytes: u64) -> String {
 pub(super) fn count(number: u64, noun: &str) -> String {
     let plural = if noun.ends_with('s') { "es" } else { "s" };
     format!("{number} {noun}{}", if number == 1 { "" } else { plural })
+}
+
+/// A rate, which is not negative, by the second, the minute or the hour, whichever leaves a number that says something:
+/// how much, and in what time.
+pub(super) fn rate(bytes_per_second: f64) -> (String, Time) {
+    let time = match bytes_per_second {
+        rate if rate >= 1_048_576.0 => Time::Second,
+        rate if rate * 60.0 >= 1024.0 => Time::Minute,
+        _ => Time::Hour,
+    };
+    (human(whole(bytes_per_second * time.seconds())), time)
+}
+
+/// A time that a rate is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Time {
+    Second,
+    Minute,
+    Hour,
+}
+
+impl Time {
+    const fn seconds(self) -> f64 {
+        match self {
+            Self::Second => 1.0,
+            Self::Minute => 60.0,
+            Self::Hour => 3600.0,
+        }
+    }
+
+    /// `a minute`.
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Second => "a second",
+            Self::Minute => "a minute",
+            Self::Hour => "an hour",
+        }
+    }
+
+    /// `min`.
+    pub(super) const fn unit(self) -> &'static str {
+        match self {
+            Self::Second => "s",
+            Self::Minute => "min",
+            Self::Hour => "h",
+        }
+    }
 }
 
 /// A length of time: `34 ms`, `0.52 s`, `5 s`, `61.5 s`, `12 min 30 s`, `3 h 20 min`.

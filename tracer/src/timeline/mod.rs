@@ -27,8 +27,3 @@ pub use thrift::Thrift;
 
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
-
-#[expect(clippy::cast_precision_loss, reason = "a curve needs no more than 52 bits of a size or a time")]
-pub(crate) const fn float(value: u64) -> f64 {
-    value as f64
-}

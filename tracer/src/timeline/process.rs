@@ -1,6 +1,7 @@
 //! All that is sampled of one process.
 
 use super::{Curve, Metric, Series, Tick};
+use crate::numbers::float;
 
 /// What was read of a process at one moment; what could not be read is `None`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,13 @@ impl Sample {
     #[must_use]
     pub const fn get(&self, metric: Metric) -> Option<u64> {
         self.values[metric.index()]
+    }
+
+    /// What the allocators took from the kernel for the heap, in bytes.
+    #[must_use]
+    pub fn allocator(&self) -> Option<u64> {
+        let (mapped, moved) = (self.get(Metric::AllocatorMapped)?, self.get(Metric::AllocatorBrk)?);
+        Some(mapped.saturating_add(moved))
     }
 
     /// The sample of a family, such as a server and the workers that it forked: sums, but for what its members share. The
@@ -86,6 +94,14 @@ impl Timeline {
     #[must_use]
     pub fn curve(&self, metric: Metric) -> Curve {
         self.series(metric).curve()
+    }
+
+    /// The share of the events so far that were lost.
+    #[must_use]
+    pub fn lost_share(&self) -> f64 {
+        let read = |metric| self.series(metric).last().map_or(0.0, float);
+        let (received, lost) = (read(Metric::Events), read(Metric::Lost));
+        if lost > 0.0 { lost / (received + lost) } else { 0.0 }
     }
 
     /// Bytes of memory that it can take.

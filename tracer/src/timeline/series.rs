@@ -1,7 +1,8 @@
 //! One number over time, in a fixed number of bins.
 
+use super::SECOND;
 use super::curve::{Curve, Point};
-use super::{SECOND, float};
+use crate::numbers::float;
 
 /// What was sampled in a stretch of time. Times are nanoseconds on the axis of [`super::Clock`].
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,6 +5,7 @@
 //! one part in 16 million, which is far below what statistics can use.
 
 use super::curve::{Curve, Point};
+use crate::numbers::float;
 
 /// The value over a bin: from tick `bin << shift` on, `1 << shift` ticks long.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -219,7 +220,7 @@ impl StacksTimeline {
     /// A stack's curve up to now: empty for one that never changed.
     #[must_use]
     pub fn curve(&self, stack: u32) -> Curve {
-        let curve = |series: &StackSeries| series.curve(self.now, super::float(self.tick) / super::SECOND);
+        let curve = |series: &StackSeries| series.curve(self.now, float(self.tick) / super::SECOND);
         self.series.get(stack as usize).map(curve).unwrap_or_default()
     }
 

@@ -1,7 +1,8 @@
 //! What a verdict is made from.
 
+use crate::numbers::float;
 use crate::profile::Ages;
-use crate::timeline::{Curve, Metric, Timeline, float};
+use crate::timeline::{Curve, Metric, Timeline};
 
 /// The resident set, and what of it is in use, as curves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -48,7 +49,6 @@ impl Evidence {
         let heap = read(Metric::Heap).unwrap_or_else(|| in_use.clone());
         let resident = read(Metric::Rss).map(|resident| ResidentSet { resident, in_use });
         let used = last(Metric::LimitUse).or_else(|| last(Metric::Rss));
-        let [received, missed] = [Metric::Events, Metric::Lost].map(|metric| last(metric).unwrap_or(0.0));
         Self {
             heap,
             mappings: read(Metric::Mapped),
@@ -57,7 +57,7 @@ impl Evidence {
             resident,
             limit: used.zip(last(Metric::Limit)),
             ages: None,
-            lost: if missed > 0.0 { missed / (received + missed) } else { 0.0 },
+            lost: timeline.lost_share(),
             replaced: replaced(timeline),
             by_resident_set: false,
         }

@@ -3,7 +3,8 @@
 use super::retention::kept;
 use super::shape::{Shape, shape};
 use super::{Elsewhere, Evidence, Kind, Reason, Verdict};
-use crate::timeline::{Curve, float};
+use crate::numbers::{float, whole};
+use crate::timeline::Curve;
 
 /// Of what is outstanding, the share that must be older than a minute for a leak suspect.
 const OLD: f64 = 0.2;
@@ -107,11 +108,6 @@ fn beside(evidence: &Evidence, heap: Shape) -> Shape {
         }
         None => heap,
     }
-}
-
-#[expect(clippy::cast_sign_loss, reason = "what is kept is more than nothing")]
-fn whole(bytes: f64) -> u64 {
-    bytes.round() as u64
 }
 
 /// Whether what a curve rose by is worth a word, next to the heap.

@@ -65,6 +65,23 @@ pub enum Kind {
     },
 }
 
+impl Kind {
+    /// In one word, as in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Growing => "growing",
+            Self::LevelingOff { .. } => "leveling_off",
+            Self::Steady => "steady",
+            Self::Sawtooth => "sawtooth",
+            Self::Shrinking => "shrinking",
+            Self::Retention { .. } => "retention",
+            Self::NotTheHeap { .. } => "not_the_heap",
+            Self::TooEarly { .. } => "too_early",
+        }
+    }
+}
+
 /// Memory that is not the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -200,4 +217,34 @@ pub struct Verdict {
     pub seconds_to_limit: Option<f64>,
     /// Why, the weightiest first.
     pub reasons: Vec<Reason>,
+}
+
+impl Verdict {
+    /// How fast it grows, in bytes a second.
+    #[must_use]
+    pub fn bytes_per_second(&self) -> Option<f64> {
+        self.growth.map(|growth| growth.bytes_per_second)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_are_those_of_json() {
+        let kinds = [
+            Kind::Growing,
+            Kind::LevelingOff { plateau: 1.0 },
+            Kind::Steady,
+            Kind::Sawtooth,
+            Kind::Shrinking,
+            Kind::Retention { bytes: 1 },
+            Kind::NotTheHeap { what: Elsewhere::MappedFiles },
+            Kind::TooEarly { watch_longer: 1.0 },
+        ];
+        for kind in kinds {
+            assert_eq!(serde_json::to_value(kind).unwrap()["verdict"], kind.word());
+        }
+    }
 }

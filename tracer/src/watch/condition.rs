@@ -15,7 +15,9 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use super::Facts;
-use crate::timeline::{Metric, float};
+use crate::numbers::float;
+use crate::profile::Whose;
+use crate::timeline::Metric;
 use crate::units;
 
 /// Comparisons that must all hold.
@@ -57,6 +59,7 @@ enum Operator {
 enum Quantity {
     Sampled(Metric, &'static str),
     Allocator,
+    Cgroup,
     Growth,
     Limit,
 }
@@ -79,7 +82,7 @@ const QUANTITIES: [Quantity; 13] = [
     Quantity::Sampled(Metric::File, "file"),
     Quantity::Sampled(Metric::Shmem, "shmem"),
     Quantity::Sampled(Metric::Swap, "swap"),
-    Quantity::Sampled(Metric::LimitUse, "cgroup"),
+    Quantity::Cgroup,
     Quantity::Allocator,
     Quantity::Growth,
     Quantity::Limit,
@@ -109,12 +112,6 @@ impl Condition {
             }
         }
         unknown.map_or(Ok(true), Err)
-    }
-
-    /// Whether it needs to know how fast a process grows.
-    #[must_use]
-    pub fn needs_growth(&self) -> bool {
-        self.comparisons.iter().any(|comparison| comparison.left == Quantity::Growth)
     }
 }
 
@@ -169,6 +166,7 @@ impl Quantity {
         match self {
             Self::Sampled(_, name) => name,
             Self::Allocator => "allocator",
+            Self::Cgroup => "cgroup",
             Self::Growth => "growth",
             Self::Limit => "limit",
         }
@@ -185,8 +183,12 @@ impl Quantity {
     fn value(self, facts: &Facts<'_>) -> Option<f64> {
         match self {
             Self::Sampled(metric, _) => facts.sample.get(metric).map(float),
-            Self::Allocator => facts.allocator().map(float),
-            Self::Growth => facts.growth,
+            Self::Allocator => facts.sample.allocator().map(float),
+            Self::Cgroup => {
+                let limit = facts.limit.filter(|limit| limit.whose == Whose::ControlGroup);
+                limit.map(|limit| float(limit.used))
+            }
+            Self::Growth => facts.growth(),
             Self::Limit => facts.limit.map(|limit| float(limit.bytes)),
         }
     }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::profile::{MemoryLimit, Whose};
 use crate::timeline::Sample;
+use crate::verdict::{Growth, Kind, Verdict};
 
 const MIB: u64 = 1 << 20;
 
@@ -15,15 +16,15 @@ fn holds(text: &str) -> Result<bool, Unknown> {
         .with(Metric::AllocatorMapped, 100 * MIB)
         .with(Metric::AllocatorBrk, 20 * MIB);
     let limit = Some(MemoryLimit { used: 350 * MIB, bytes: 400 * MIB, whose: Whose::ControlGroup });
-    let growth = Some(float(MIB) / 60.0);
-    text.parse::<Condition>().unwrap().holds(&Facts {
-        pid: 1,
-        name: "x",
-        sample: &sample,
-        verdict: None,
-        growth,
-        limit,
-    })
+    let verdict = Verdict {
+        kind: Kind::Growing,
+        confidence: 0.9,
+        growth: Some(Growth { bytes_per_second: float(MIB) / 60.0, ..Growth::default() }),
+        seconds_to_limit: None,
+        reasons: Vec::new(),
+    };
+    let facts = Facts { pid: 1, name: "x", sample: &sample, verdict: Some(&verdict), limit };
+    text.parse::<Condition>().unwrap().holds(&facts)
 }
 
 #[test]
@@ -41,6 +42,9 @@ fn metrics_are_compared_with_values() {
         ("anonymous>249M", true),
         ("allocator>=120MiB", true),
         ("allocator>120MiB", false),
+        ("cgroup>87%limit", true),
+        ("cgroup>88%limit", false),
+        ("rss<cgroup", true),
         ("rss>74%limit", true),
         ("rss>75%limit", false),
         ("rss >= 75 % of limit", true),
@@ -71,13 +75,15 @@ fn all_that_are_joined_must_hold() {
 fn what_is_not_known_does_not_hold_and_is_named() {
     assert_eq!(holds("pss>1"), Err(Unknown("pss")));
     assert_eq!(holds("pss<1T"), Err(Unknown("pss")));
-    assert_eq!(holds("rss>cgroup"), Err(Unknown("cgroup")));
     assert_eq!(holds("rss>1 && uss>1 && swap>1"), Err(Unknown("uss")));
     // It does not matter then.
     assert_eq!(holds("uss>1 && rss<1"), Ok(false));
     assert_eq!(Unknown("uss").to_string(), "uss is not known");
-    let facts = Facts { pid: 1, name: "", sample: &Sample::default(), verdict: None, growth: None, limit: None };
-    for (text, name) in [("growth>0", "growth"), ("rss>1", "rss"), ("allocator>1", "allocator")] {
+    // The machine's memory is no control group.
+    let limit = Some(MemoryLimit { used: MIB, bytes: 4 * MIB, whose: Whose::Machine });
+    let facts = Facts { pid: 1, name: "", sample: &Sample::default(), verdict: None, limit };
+    for (text, name) in [("growth>0", "growth"), ("rss>1", "rss"), ("allocator>1", "allocator"), ("cgroup>1", "cgroup")]
+    {
         assert_eq!(text.parse::<Condition>().unwrap().holds(&facts), Err(Unknown(name)));
     }
 }
@@ -122,6 +128,4 @@ fn errors_say_in_one_line_what_is_accepted() {
 fn a_condition_is_shown_as_it_was_written() {
     let condition: Condition = " rss>1M && growth>1M/h ".parse().unwrap();
     assert_eq!(condition.to_string(), "rss>1M && growth>1M/h");
-    assert!(condition.needs_growth());
-    assert!(!"rss>limit".parse::<Condition>().unwrap().needs_growth());
 }

@@ -2,7 +2,7 @@
 
 use crate::profile::{MemoryLimit, Whose};
 use crate::timeline::{Metric, Sample};
-use crate::verdict::{Kind, Verdict};
+use crate::verdict::Verdict;
 
 /// What is known of a process at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +15,6 @@ pub struct Facts<'a> {
     pub sample: &'a Sample,
     /// What its curve means, once that was asked.
     pub verdict: Option<&'a Verdict>,
-    /// How fast it grows, in bytes a second.
-    pub growth: Option<f64>,
     /// The limit that it reaches first.
     pub limit: Option<MemoryLimit>,
 }
@@ -30,7 +28,7 @@ impl Facts<'_> {
     /// | `HEAPTIDE_TRIGGER` | the condition or verdict | |
     /// | `HEAPTIDE_PID` | the process | |
     /// | `HEAPTIDE_NAME` | its name | |
-    /// | `HEAPTIDE_VERDICT` | [`verdict_word`] | |
+    /// | `HEAPTIDE_VERDICT` | [`crate::verdict::Kind::word`] | |
     /// | `HEAPTIDE_CONFIDENCE` | how sure that is | 0 to 1 |
     /// | `HEAPTIDE_GROWTH_BYTES_PER_SECOND` | how fast it grows | bytes a second |
     /// | `HEAPTIDE_SECONDS_TO_LIMIT` | when it reaches the limit | seconds |
@@ -39,7 +37,6 @@ impl Facts<'_> {
     /// | `HEAPTIDE_RSS_BYTES`, `_PSS_`, `_USS_` | resident, proportional and unique set | bytes |
     /// | `HEAPTIDE_ANONYMOUS_BYTES`, `_FILE_`, `_SHMEM_`, `_SWAP_` | parts of the resident set; swapped out | bytes |
     /// | `HEAPTIDE_ALLOCATOR_BYTES` | what allocators took from the kernel for the heap | bytes |
-    /// | `HEAPTIDE_CGROUP_BYTES` | what the control group uses | bytes |
     /// | `HEAPTIDE_LIMIT_BYTES` | the limit that is reached first | bytes |
     /// | `HEAPTIDE_LIMIT_USED_BYTES` | what counts against it | bytes |
     /// | `HEAPTIDE_LIMIT_OF` | `cgroup` or `machine` | |
@@ -52,9 +49,9 @@ impl Facts<'_> {
             ("TRIGGER", Some(trigger.to_owned())),
             ("PID", Some(self.pid.to_string())),
             ("NAME", Some(self.name.to_owned())),
-            ("VERDICT", self.verdict.map(|verdict| verdict_word(verdict.kind).to_owned())),
+            ("VERDICT", self.verdict.map(|verdict| verdict.kind.word().to_owned())),
             ("CONFIDENCE", self.verdict.map(|verdict| float(verdict.confidence))),
-            ("GROWTH_BYTES_PER_SECOND", self.growth.map(float)),
+            ("GROWTH_BYTES_PER_SECOND", self.growth().map(float)),
             ("SECONDS_TO_LIMIT", self.verdict.and_then(|verdict| verdict.seconds_to_limit).map(float)),
             ("OUTSTANDING_BYTES", sampled(Metric::OutstandingBytes)),
             ("OUTSTANDING_BLOCKS", sampled(Metric::OutstandingBlocks)),
@@ -65,8 +62,7 @@ impl Facts<'_> {
             ("FILE_BYTES", sampled(Metric::File)),
             ("SHMEM_BYTES", sampled(Metric::Shmem)),
             ("SWAP_BYTES", sampled(Metric::Swap)),
-            ("ALLOCATOR_BYTES", self.allocator().map(|bytes| bytes.to_string())),
-            ("CGROUP_BYTES", sampled(Metric::LimitUse)),
+            ("ALLOCATOR_BYTES", self.sample.allocator().map(|bytes| bytes.to_string())),
             ("LIMIT_BYTES", limit.map(|limit| limit.bytes.to_string())),
             ("LIMIT_USED_BYTES", limit.map(|limit| limit.used.to_string())),
             ("LIMIT_OF", limit.map(|limit| whose_word(limit.whose).to_owned())),
@@ -74,25 +70,9 @@ impl Facts<'_> {
         pairs.into_iter().filter_map(|(name, value)| Some((format!("HEAPTIDE_{name}"), value?))).collect()
     }
 
-    /// What allocators took from the kernel for the heap, in bytes.
-    pub(super) fn allocator(&self) -> Option<u64> {
-        let (mapped, brk) = (self.sample.get(Metric::AllocatorMapped)?, self.sample.get(Metric::AllocatorBrk)?);
-        Some(mapped.saturating_add(brk))
-    }
-}
-
-/// A verdict in one word, as in JSON.
-#[must_use]
-pub const fn verdict_word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Growing => "growing",
-        Kind::LevelingOff { .. } => "leveling_off",
-        Kind::Steady => "steady",
-        Kind::Sawtooth => "sawtooth",
-        Kind::Shrinking => "shrinking",
-        Kind::Retention { .. } => "retention",
-        Kind::NotTheHeap { .. } => "not_the_heap",
-        Kind::TooEarly { .. } => "too_early",
+    /// How fast it grows, in bytes a second.
+    pub(super) fn growth(&self) -> Option<f64> {
+        self.verdict.and_then(Verdict::bytes_per_second)
     }
 }
 
@@ -106,24 +86,7 @@ const fn whose_word(whose: Whose) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::Elsewhere;
-
-    #[test]
-    fn the_words_are_those_of_json() {
-        let kinds = [
-            Kind::Growing,
-            Kind::LevelingOff { plateau: 1.0 },
-            Kind::Steady,
-            Kind::Sawtooth,
-            Kind::Shrinking,
-            Kind::Retention { bytes: 1 },
-            Kind::NotTheHeap { what: Elsewhere::MappedFiles },
-            Kind::TooEarly { watch_longer: 1.0 },
-        ];
-        for kind in kinds {
-            assert_eq!(serde_json::to_value(kind).unwrap()["verdict"], verdict_word(kind));
-        }
-    }
+    use crate::verdict::{Growth, Kind};
 
     #[test]
     fn the_environment_has_what_is_known_and_nothing_else() {
@@ -132,18 +95,11 @@ mod tests {
         let verdict = Verdict {
             kind: Kind::Growing,
             confidence: 0.97,
-            growth: None,
+            growth: Some(Growth { bytes_per_second: 19000.5, low: 18000.0, high: 20000.0 }),
             seconds_to_limit: Some(1234.0),
             reasons: Vec::new(),
         };
-        let facts = Facts {
-            pid: 7,
-            name: "service",
-            sample: &sample,
-            verdict: Some(&verdict),
-            growth: Some(19000.5),
-            limit: Some(limit),
-        };
+        let facts = Facts { pid: 7, name: "service", sample: &sample, verdict: Some(&verdict), limit: Some(limit) };
         let pairs = facts.environment("rss>1");
         let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected = [

@@ -193,13 +193,13 @@ async fn time_is_up(deadline: Instant, mut end: watch::Receiver<Option<Instant>>
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done => f.write_str("done"),
+            Self::Done => f.write_str("is done"),
             Self::Failed { code } => write!(f, "failed with exit code {code}"),
             Self::Signaled { signal } => match nix::sys::signal::Signal::try_from(*signal) {
-                Ok(signal) => write!(f, "ended by {signal}"),
-                Err(_) => write!(f, "ended by signal {signal}"),
+                Ok(signal) => write!(f, "was ended by {signal}"),
+                Err(_) => write!(f, "was ended by signal {signal}"),
             },
-            Self::TimedOut => f.write_str("took too long and was ended"),
+            Self::TimedOut => f.write_str("took longer than it may (--hook-timeout), and was ended"),
             Self::CutShort => f.write_str("was ended, since heaptide ends"),
             Self::NotStarted { error } => write!(f, "could not be started: {error}"),
         }
@@ -210,7 +210,11 @@ impl fmt::Display for Finished {
     /// In one line; control characters of the command do not reach the terminal.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let command = crate::process::printable(&self.command);
-        write!(f, "hook `{command}`: {} ({:.1} s)", self.outcome, self.took.as_secs_f64())
+        write!(f, "command {command}: {}", self.outcome)?;
+        match self.outcome {
+            Outcome::NotStarted { .. } => Ok(()),
+            _ => write!(f, " after {:.1} s", self.took.as_secs_f64()),
+        }
     }
 }
 

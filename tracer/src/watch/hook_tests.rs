@@ -201,7 +201,10 @@ fn an_outcome_is_told_in_a_line() {
         let finished = Finished { hook: 0, command: "a\nb".to_owned(), outcome, took: Duration::from_millis(1250) };
         finished.to_string()
     };
-    assert_eq!(told(Outcome::Failed { code: 3 }), "hook `a?b`: failed with exit code 3 (1.2 s)");
-    assert_eq!(told(Outcome::Signaled { signal: 9 }), "hook `a?b`: ended by SIGKILL (1.2 s)");
-    assert_eq!(told(Outcome::TimedOut), "hook `a?b`: took too long and was ended (1.2 s)");
+    assert_eq!(told(Outcome::Failed { code: 3 }), "command a?b: failed with exit code 3 after 1.2 s");
+    assert_eq!(told(Outcome::Signaled { signal: 9 }), "command a?b: was ended by SIGKILL after 1.2 s");
+    let late = "command a?b: took longer than it may (--hook-timeout), and was ended after 1.2 s";
+    assert_eq!(told(Outcome::TimedOut), late);
+    let error = "no sh".to_owned();
+    assert_eq!(told(Outcome::NotStarted { error }), "command a?b: could not be started: no sh");
 }

@@ -15,7 +15,7 @@ mod trigger;
 mod when;
 
 pub use condition::{Condition, ConditionError, Unknown};
-pub use facts::{Facts, verdict_word};
+pub use facts::Facts;
 pub use hook::{Finished, Hooks, Outcome, Run, Started};
 pub use trigger::Trigger;
 pub use when::{Observed, When};

@@ -26,12 +26,6 @@ impl When {
         Self { condition, trigger: Trigger::new(cool_down), is_told: false }
     }
 
-    /// The condition.
-    #[must_use]
-    pub const fn condition(&self) -> &Condition {
-        &self.condition
-    }
-
     /// To be asked at each sample, at `now` nanoseconds.
     pub fn observe(&mut self, now: u64, facts: &Facts<'_>) -> Observed {
         let holds = self.condition.holds(facts);
@@ -52,7 +46,7 @@ mod tests {
         let mut when = When::new("rss>5".parse().unwrap(), 10);
         let mut observe = |now, rss: Option<u64>| {
             let sample = rss.map_or(Sample::default(), |rss| Sample::default().with(Metric::Rss, rss));
-            let facts = Facts { pid: 1, name: "", sample: &sample, verdict: None, growth: None, limit: None };
+            let facts = Facts { pid: 1, name: "", sample: &sample, verdict: None, limit: None };
             when.observe(now, &facts)
         };
         let unknown = Some(Unknown("rss"));

@@ -46,12 +46,11 @@ pub(super) struct Timelines {
     /// All processes together, from the moment on when there was more than one.
     family: Option<Timeline>,
     family_verdict: Option<Verdict>,
-    family_members: usize,
     /// Series of stacks that there is still room for.
     room: usize,
     /// Processes for which there was none.
     refused: u64,
-    /// Whether more was ever held at some time than is known now.
+    /// Whether verdicts go by resident memory, since it is not known exactly what is outstanding.
     by_resident_set: bool,
     /// Whether there is known growth.
     suppresses: bool,
@@ -85,7 +84,6 @@ impl Timelines {
             ended: BTreeMap::new(),
             family: None,
             family_verdict: None,
-            family_members: 0,
             room: StacksTimeline::STACKS,
             refused: 0,
             by_resident_set: false,
@@ -208,11 +206,6 @@ impl Timelines {
         self.family.as_ref().map(|family| (family, self.family_verdict.as_ref()))
     }
 
-    /// A process's timeline.
-    pub(super) fn timeline(&self, key: Key) -> Option<&Timeline> {
-        self.of.get(&key).map(Watched::timeline)
-    }
-
     /// The control group's limit for a process, or the machine's.
     pub(super) fn limit(&self, key: Key) -> Option<MemoryLimit> {
         self.of.get(&key).and_then(Watched::limit)
@@ -288,7 +281,6 @@ impl Timelines {
         }
         let Some(family) = &mut self.family else { return };
         // Whoever has just come or gone is seen in the sum: no gap.
-        self.family_members = members.len();
         family.push(self.now, &Sample::family(&members));
     }
 

@@ -9,9 +9,10 @@ use super::{Judgement, nanoseconds};
 use crate::pipeline::cpu::Stopwatch;
 use crate::{
     live::AccountSample,
+    numbers::{float, whole},
     process::{MemoryReader, ProcessMemory, memory_limit},
     profile::{Ages, ByMemory, Memory, MemoryLimit, OverTime},
-    timeline::{Metric, Sample, StacksTimeline, Thrift, Tick, Timeline, float},
+    timeline::{Metric, Sample, StacksTimeline, Thrift, Tick, Timeline},
     verdict::{Evidence, Kind, Ranking, Verdict, judge, suspects},
 };
 
@@ -249,7 +250,7 @@ impl Watched {
     /// Judges the stacks that may grow.
     pub(super) fn rank(&mut self) {
         let ages = |series: u32| self.ages.get(series as usize).copied().filter(|ages| *ages != Ages::default());
-        self.ranking = suspects(&self.stacks, ages, self.lost());
+        self.ranking = suspects(&self.stacks, ages, self.timeline.lost_share());
     }
 
     /// Stacks that grow and were not matched with the suppressions.
@@ -283,12 +284,6 @@ impl Watched {
         (all != Ages::default()).then_some(all)
     }
 
-    fn lost(&self) -> f64 {
-        let read = |metric| self.last.get(metric).map_or(0.0, float);
-        let (received, lost) = (read(Metric::Events), read(Metric::Lost));
-        if lost > 0.0 { lost / (received + lost) } else { 0.0 }
-    }
-
     /// All that a profile needs to know.
     pub(super) fn judgement(&self) -> Judgement {
         let mut stacks = FxHashMap::default();
@@ -303,7 +298,7 @@ impl Watched {
             let name = self.names[series as usize];
             stacks.entry(name).or_insert_with(|| {
                 let ages = self.ages.get(series as usize).copied();
-                judge(&Evidence::of_stack(self.stacks.curve(series), ages, self.lost()))
+                judge(&Evidence::of_stack(self.stacks.curve(series), ages, self.timeline.lost_share()))
             });
         }
         Judgement {
@@ -342,10 +337,6 @@ impl Watched {
         self.verdict.as_ref()
     }
 
-    pub(super) const fn timeline(&self) -> &Timeline {
-        &self.timeline
-    }
-
     pub(super) const fn limit(&self) -> Option<MemoryLimit> {
         self.limit
     }
@@ -371,9 +362,4 @@ impl Watched {
 
 fn hash(name: (Memory, u64)) -> u64 {
     FxBuildHasher.hash_one(name)
-}
-
-#[expect(clippy::cast_sign_loss, reason = "a mean of sizes")]
-const fn whole(bytes: f64) -> u64 {
-    bytes.round() as u64
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::words::{percent, verdict_words};
 use crate::{
+    numbers::{float, whole},
     profile::{Ages, End, Judged, MemoryLimit, Process, Profile, Stack, Suppressed},
     report::{
         curve::draw,
@@ -16,9 +17,8 @@ use crate::{
         stack, trust, verdicts,
         words::{count, duration, human},
     },
-    timeline::{Curve, float},
+    timeline::Curve,
     verdict::{Kind, Reason, Verdict},
-    watch::verdict_word,
 };
 
 /// Processes that do not grow, each with a line.
@@ -31,7 +31,7 @@ pub fn overall(profile: &Profile) -> Option<&Judged> {
     let judged = || profile.processes.iter().filter_map(|process| Some((process, process.verdict.as_ref()?)));
     let fastest = |wanted: fn(Kind) -> bool| {
         let growing = judged().map(|(_, judged)| judged).filter(move |judged| wanted(judged.verdict.kind));
-        growing.max_by(|one, other| rate(&one.verdict).total_cmp(&rate(&other.verdict)))
+        growing.max_by(|one, other| speed(&one.verdict).total_cmp(&speed(&other.verdict)))
     };
     let largest = || {
         let decided = judged().max_by_key(|(process, judged)| {
@@ -45,8 +45,8 @@ pub fn overall(profile: &Profile) -> Option<&Judged> {
         .or_else(largest)
 }
 
-fn rate(verdict: &Verdict) -> f64 {
-    verdict.growth.map_or(0.0, |growth| growth.bytes_per_second)
+fn speed(verdict: &Verdict) -> f64 {
+    verdict.bytes_per_second().unwrap_or(0.0)
 }
 
 /// Writes the conclusion for people, with the `top` suspects of each process.
@@ -132,11 +132,6 @@ fn write_process(
         stack::write_frames(page, stack, "")?;
     }
     verdicts::write_rest(page, judged, suspects.len().saturating_sub(top))
-}
-
-#[expect(clippy::cast_sign_loss, reason = "a size")]
-const fn whole(bytes: f64) -> u64 {
-    bytes.round() as u64
 }
 
 /// The conclusion for programs.
@@ -274,11 +269,11 @@ fn of_process<'a>(
 }
 
 fn said(verdict: &Verdict, explanation: String) -> Said<'_> {
-    let growth = verdict.growth;
+    let Verdict { growth, .. } = verdict;
     Said {
         kind: verdict.kind,
         confidence: verdict.confidence,
-        growth_bytes_per_second: growth.map(|growth| growth.bytes_per_second),
+        growth_bytes_per_second: verdict.bytes_per_second(),
         growth_low: growth.map(|growth| growth.low),
         growth_high: growth.map(|growth| growth.high),
         seconds_to_limit: verdict.seconds_to_limit,
@@ -308,5 +303,5 @@ fn called(stack: &Stack) -> Vec<Called<'_>> {
 /// The verdict on the whole watch in a word; `too_early` when nothing was seen.
 #[must_use]
 pub fn word(profile: &Profile) -> &'static str {
-    overall(profile).map_or("too_early", |judged| verdict_word(judged.verdict.kind))
+    overall(profile).map_or("too_early", |judged| judged.verdict.kind.word())
 }

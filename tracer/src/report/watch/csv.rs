@@ -4,7 +4,7 @@
 use std::io;
 
 use super::{Held, Row};
-use crate::{report::page::printable, timeline::Metric, watch::verdict_word};
+use crate::{report::page::printable, timeline::Metric};
 
 /// The columns, in order.
 const COLUMNS: &str = "unix_seconds,seconds,pid,name,rss,pss,uss,anonymous,file,shmem,swap,outstanding_bytes,\
@@ -44,13 +44,13 @@ fn values(held: &Held) -> String {
     let mut values = vec![held.pid.map_or_else(String::new, |pid| pid.to_string())];
     values.push(format!("\"{}\"", name.replace('"', "\"\"")));
     values.extend(BEFORE.map(sampled));
-    values.extend([number(Some(held.allocated)), number(Some(held.freed)), number(held.allocator())]);
+    values.extend([number(Some(held.allocated)), number(Some(held.freed)), number(held.sample.allocator())]);
     values.extend([Metric::MinorFaults, Metric::MajorFaults].map(sampled));
     values.extend([number(held.limit.map(|limit| limit.used)), number(held.limit.map(|limit| limit.bytes))]);
     values.push(held.growth().map_or_else(String::new, |growth| format!("{growth:.1}")));
     let verdict = held.verdict.as_ref();
     values.push(verdict.map_or_else(String::new, |verdict| format!("{:.3}", verdict.confidence)));
-    values.push(verdict.map_or_else(String::new, |verdict| verdict_word(verdict.kind).to_owned()));
+    values.push(verdict.map_or_else(String::new, |verdict| verdict.kind.word().to_owned()));
     values.join(",")
 }
 

@@ -9,7 +9,6 @@ use crate::{
     profile::{Mark, MemoryLimit},
     report::json::write_line,
     timeline::Metric,
-    watch::verdict_word,
 };
 
 /// What was held at one moment.
@@ -79,11 +78,11 @@ impl Numbers {
             outstanding_blocks: read(Metric::OutstandingBlocks),
             allocated_bytes: held.allocated,
             freed_bytes: held.freed,
-            allocator_bytes: held.allocator(),
+            allocator_bytes: held.sample.allocator(),
             minor_faults: read(Metric::MinorFaults),
             major_faults: read(Metric::MajorFaults),
             limit: held.limit,
-            verdict: verdict.map(|verdict| verdict_word(verdict.kind)),
+            verdict: verdict.map(|verdict| verdict.kind.word()),
             confidence: verdict.map(|verdict| verdict.confidence),
             growth_bytes_per_second: held.growth(),
             seconds_to_limit: verdict.and_then(|verdict| verdict.seconds_to_limit),

@@ -8,7 +8,7 @@ mod words;
 
 use crate::{
     profile::MemoryLimit,
-    timeline::{Metric, Sample},
+    timeline::Sample,
     verdict::{Kind, Verdict},
 };
 
@@ -55,15 +55,9 @@ pub struct Held {
 }
 
 impl Held {
-    /// What the allocators took from the kernel for the heap.
-    fn allocator(&self) -> Option<u64> {
-        let (mapped, moved) = (self.sample.get(Metric::AllocatorMapped)?, self.sample.get(Metric::AllocatorBrk)?);
-        Some(mapped.saturating_add(moved))
-    }
-
     /// How fast it grows, in bytes a second.
     fn growth(&self) -> Option<f64> {
-        Some(self.verdict.as_ref()?.growth?.bytes_per_second)
+        self.verdict.as_ref()?.bytes_per_second()
     }
 
     /// Whether it is said to grow.
@@ -76,7 +70,7 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{profile::Whose, verdict::Growth};
+    use crate::{profile::Whose, timeline::Metric, verdict::Growth};
 
     pub(super) fn held(pid: u32) -> Held {
         let sample = Sample::default()

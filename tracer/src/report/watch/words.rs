@@ -1,32 +1,24 @@
 //! Verdicts and rates in words.
 
-use crate::report::words::human;
+use crate::report::words;
 use crate::verdict::Kind;
-use crate::watch::verdict_word;
 
-/// The same for people.
+/// A verdict in a word or two, for people.
 pub(super) const fn verdict_words(kind: Kind) -> &'static str {
     match kind {
         Kind::LevelingOff { .. } => "leveling off",
         Kind::NotTheHeap { .. } => "not the heap",
         Kind::TooEarly { .. } => "too early to say",
-        other => verdict_word(other),
+        other => other.word(),
     }
 }
 
-/// `+1.1 MiB/min`: by the second, the minute or the hour, whichever leaves a number that says something.
-#[expect(clippy::cast_sign_loss, reason = "of what is not negative")]
+/// `+1.1 MiB/min`.
 pub(super) fn rate(bytes_per_second: f64) -> String {
-    let size = bytes_per_second.abs();
-    let (factor, unit) = match size {
-        _ if size >= 1_048_576.0 => (1.0, "s"),
-        _ if size * 60.0 >= 1024.0 => (60.0, "min"),
-        _ => (3600.0, "h"),
-    };
-    let amount = human((size * factor).round() as u64);
-    match amount.as_str() {
+    let (size, time) = words::rate(bytes_per_second.abs());
+    match size.as_str() {
         "0 bytes" => "0".to_owned(),
-        _ => format!("{}{amount}/{unit}", if bytes_per_second < 0.0 { '-' } else { '+' }),
+        _ => format!("{}{size}/{}", if bytes_per_second < 0.0 { '-' } else { '+' }, time.unit()),
     }
 }
 
