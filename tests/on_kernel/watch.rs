@@ -102,7 +102,7 @@ fn same_as_conclusion(process: &Value, account: &Account) -> Result<()> {
 #[test]
 fn a_leak_ends_a_watch_until_it_grows() -> Result<()> {
     let mut workload = leaking()?;
-    let watch = Watch::attach(&[workload.pid()], &["--for", SOON, "--until", "growing"])?;
+    let watch = Watch::attach(&[workload.pid()], &["--for", SOON, "--until", "growing", "--sure", "50%"])?;
     let watched = watch.end()?;
     ensure!(watched.ended.status.code() == Some(0), "{watched:?}");
     let conclusion = watched.conclusion()?;
@@ -122,6 +122,20 @@ fn a_leak_ends_a_watch_until_it_grows() -> Result<()> {
     let rate = suspect["growth_bytes_per_second"].as_f64().context("no growth")?;
     let account = workload.account()?;
     ensure!((600e3..=860e3).contains(&rate), "grows by {rate} bytes a second; the workload says {account:?}");
+    Ok(())
+}
+
+#[test]
+fn growth_that_is_not_sure_yet_ends_no_watch_and_runs_no_command() -> Result<()> {
+    let workload = leaking()?;
+    let options = ["--for", "12s", "--until", "growing", "--on", "growing", "true"];
+    let watched = Watch::attach(&[workload.pid()], &options)?.end()?;
+    // It is said to grow, by so much.
+    let growing = watched.of_type("interval").filter(|interval| interval["processes"][0]["verdict"] == "growing");
+    let sure = growing.filter_map(|interval| interval["processes"][0]["confidence"].as_f64()).fold(0.0, f64::max);
+    ensure!((0.5..0.8).contains(&sure), "{sure}: {watched:?}");
+    let seconds = watched.conclusion()?["seconds"].as_f64().context("no time")?;
+    ensure!(seconds > 11.5 && watched.of_type("trigger").next().is_none(), "{watched:?}");
     Ok(())
 }
 

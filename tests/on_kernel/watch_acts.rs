@@ -35,7 +35,7 @@ fn a_command_is_run_once_when_it_grows_with_the_facts() -> Result<()> {
     let (workload, folder) = (leaking()?, folder()?);
     let (facts, input) = (path(&folder, "facts")?, path(&folder, "input")?);
     let command = format!("env | grep ^HEAPTIDE_ >> {facts}; cat >> {input}");
-    let watch = Watch::attach(&[workload.pid()], &["--for", "10s", "--on", "growing", &command])?;
+    let watch = Watch::attach(&[workload.pid()], &["--for", "10s", "--on", "growing", &command, "--sure", "50%"])?;
     let watched = watch.end()?;
     let triggers: Vec<&Value> = watched.of_type("trigger").collect();
     ensure!(triggers.len() == 1 && triggers[0]["cause"] == "growing", "{triggers:?}");

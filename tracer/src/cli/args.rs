@@ -167,9 +167,12 @@ pub struct WatchArgs {
     /// A line every so often; memory over time is known to this.
     #[arg(short, long, value_name = "TIME", value_parser = values::watch_interval, default_value = "1s")]
     pub interval: Duration,
-    /// Ends as soon as this is the verdict on a process.
+    /// Ends as soon as this is the verdict on a process, and sure.
     #[arg(long, value_name = "VERDICT")]
     pub until: Option<Word>,
+    /// How sure a verdict must be for --until and --on.
+    #[arg(long, value_name = "PERCENT", value_parser = values::confidence, default_value = "80%")]
+    pub sure: f64,
     /// Tells by the exit code what the verdict is: 0 nothing grows, 10 something does, 11 it is too early to say.
     #[arg(long)]
     pub exit_code: bool,
@@ -179,7 +182,7 @@ pub struct WatchArgs {
     /// Writes a JSON object a line; the last one is the conclusion.
     #[arg(long)]
     pub json: bool,
-    /// Runs a command when this becomes the verdict on a process; may be repeated.
+    /// Runs a command when this becomes the verdict on a process, and sure; may be repeated.
     #[arg(long, num_args = 2, value_names = ["VERDICT", "CMD"])]
     pub on: Vec<String>,
     /// Runs a command when a condition begins to hold (see Conditions); may be repeated.

@@ -71,6 +71,7 @@ fn defaults_are_those_of_the_help() {
         capture,
         interval: Duration::from_secs(1),
         until: None,
+        sure: 0.8,
         exit_code: false,
         form: Form::Text,
         hooks: Vec::new(),
@@ -84,10 +85,22 @@ fn defaults_are_those_of_the_help() {
 
 #[test]
 fn what_is_to_be_done_on_growth_arrives() {
-    let typed = ["-n", "redis-server", "--on", "growing", "restart it", "--when", "rss>90%limit", "page", "--json"];
+    let typed = [
+        "-n",
+        "redis-server",
+        "--on",
+        "growing",
+        "restart it",
+        "--when",
+        "rss>90%limit",
+        "page",
+        "--json",
+        "--sure",
+        "95",
+    ];
     let watching = watching(&typed).unwrap();
     assert_eq!(watching.capture.targets, Targets::Named("redis-server".to_owned()));
-    assert_eq!(watching.form, Form::Json);
+    assert_eq!((watching.form, watching.sure), (Form::Json, 0.95));
     let condition = "rss>90%limit".parse().unwrap();
     let expected = [
         Hook { cause: HookCause::Verdict(Word::Growing), command: "restart it".to_owned() },

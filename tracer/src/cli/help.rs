@@ -89,8 +89,9 @@ Examples:
        --when 'rss>90%limit' 'page-somebody \"$HEAPTIDE_NAME\"'
 
 A leak never levels off, and bloat does: a short look cannot tell them apart.
-The first verdicts come after some 16 lines; until one is sure, it is too early
-to say. docs/verdicts.md tells what each verdict means and how it is found.
+The first verdicts come after some 16 lines; until there is one, it is too early
+to say. Growth that was watched for less than half a minute is less than 80 %
+sure: a cache that fills can look like it. --until and --on wait (--sure 80%). docs/verdicts.md tells what each verdict means and how it is found.
 
 Conditions compare a number of a process: outstanding, blocks, rss, pss, uss,
 anonymous, file, shmem, swap, allocator, cgroup, growth.

@@ -62,6 +62,15 @@ pub(super) fn overhead(text: &str) -> Result<u32, String> {
     Ok((number * 10_000.0).round() as u32)
 }
 
+/// How sure something must be, in percent: `80%`; the sign may be left out. As a share: below 1, since nothing is ever
+/// certain.
+pub(super) fn confidence(text: &str) -> Result<f64, String> {
+    const ACCEPTED: &str = "expected a percentage from 0% to 99%, such as 80%";
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    let number = number.filter(|number| (0.0..=99.0).contains(number)).ok_or(ACCEPTED)?;
+    Ok(number / 100.0)
+}
+
 /// A size of all rings together, rounded up to a power of two.
 pub(super) fn ring_bytes(text: &str) -> Result<u64, String> {
     const ACCEPTED: &str = "expected a size from 64KiB to 1GiB";
@@ -151,6 +160,16 @@ mod tests {
         }
         for text in ["", "some", "1025M", "8G", "-1"] {
             assert!(sampling_interval(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_can_be_asked_to_be_certain() {
+        for (text, expected) in [("80%", 0.8), ("80", 0.8), ("0", 0.0), ("99 %", 0.99), ("62.5%", 0.625)] {
+            assert_eq!(confidence(text), Ok(expected), "{text}");
+        }
+        for text in ["", "%", "-1%", "99.5%", "100%", "nan", "very"] {
+            assert!(confidence(text).unwrap_err().contains("from 0% to 99%"), "{text}");
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Watching {
     pub interval: Duration,
     /// The verdict on a process that ends it.
     pub until: Option<Word>,
+    /// How sure a verdict must be before anything is done about it: a share of 1.
+    pub sure: f64,
     /// Whether the exit code tells the verdict.
     pub exit_code: bool,
     /// The form of standard output.
@@ -57,7 +59,7 @@ pub struct Hook {
 /// When a command is run.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HookCause {
-    /// When this becomes the verdict on a process.
+    /// When this becomes the verdict on a process, and sure.
     Verdict(Word),
     /// When this begins to hold for a process.
     Condition(Condition),
@@ -76,6 +78,7 @@ impl TryFrom<WatchArgs> for Watching {
             capture: Capture::try_from(args.capture)?,
             interval: args.interval,
             until: args.until,
+            sure: args.sure,
             exit_code: args.exit_code,
             form: match (args.csv, args.json) {
                 (true, _) => Form::Csv,

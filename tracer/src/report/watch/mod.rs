@@ -60,6 +60,12 @@ impl Held {
         self.verdict.as_ref()?.bytes_per_second()
     }
 
+    /// Whether the verdict on it is this word, and at least so sure.
+    #[must_use]
+    pub fn is_judged(&self, word: &str, sure: f64) -> bool {
+        self.verdict.as_ref().is_some_and(|verdict| verdict.kind.word() == word && verdict.confidence >= sure)
+    }
+
     /// Whether it is said to grow.
     #[must_use]
     pub fn grows(&self) -> bool {

@@ -36,7 +36,7 @@ impl Onlooker for Watcher<'_> {
         let row = self.lines.row(session);
         status.aside(|| self.lines.write(&row))?;
         self.triggers.look(&row, session, self.keep.as_mut(), &self.lines, status).await?;
-        let is_over = self.watching.until.is_some_and(|until| is_reached(&row, until.name()));
+        let is_over = self.watching.until.is_some_and(|until| is_reached(&row, until.name(), self.watching.sure));
         Ok(if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     }
 
@@ -54,8 +54,7 @@ impl Onlooker for Watcher<'_> {
     }
 }
 
-/// Whether this is the verdict on any process.
-fn is_reached(row: &Row, verdict: &str) -> bool {
-    let verdicts = row.all.iter().chain(&row.processes).filter_map(|held| held.verdict.as_ref());
-    verdicts.into_iter().any(|found| found.kind.word() == verdict)
+/// Whether this is the verdict on any process, and sure.
+fn is_reached(row: &Row, verdict: &str, sure: f64) -> bool {
+    row.all.iter().chain(&row.processes).any(|held| held.is_judged(verdict, sure))
 }

@@ -21,7 +21,16 @@ const STACKS: usize = 1000;
 pub(super) struct Triggers {
     all: Vec<Hook>,
     hooks: Hooks,
+    act_by: ActBy,
+}
+
+/// What has to be so before anything is done.
+#[derive(Clone, Copy)]
+struct ActBy {
+    /// Nanoseconds between two acts of a hook.
     cool_down: u64,
+    /// How sure a verdict must be.
+    sure: f64,
 }
 
 struct Hook {
@@ -55,7 +64,10 @@ impl Triggers {
         Self {
             all: watching.hooks.iter().map(hook).collect(),
             hooks: Hooks::new(watching.hook_timeout),
-            cool_down: u64::try_from(watching.cool_down.as_nanos()).unwrap_or(u64::MAX),
+            act_by: ActBy {
+                cool_down: u64::try_from(watching.cool_down.as_nanos()).unwrap_or(u64::MAX),
+                sure: watching.sure,
+            },
         }
     }
 
@@ -79,7 +91,7 @@ impl Triggers {
         for index in 0..self.all.len() {
             self.all[index].seen.retain(|pid, _| row.processes.iter().any(|held| held.pid == Some(*pid)));
             for held in &row.processes {
-                if self.all[index].acts(held, now, self.cool_down, status) {
+                if self.all[index].acts(held, now, self.act_by, status) {
                     let kept = match &mut keep {
                         Some(keep) => keep.trigger(&session.interim(STACKS, true).await?),
                         None => Ok(None),
@@ -145,7 +157,8 @@ impl Triggers {
 
 impl Hook {
     /// Whether to act now, since it has begun to hold for a process.
-    fn acts(&mut self, held: &Held, now: u64, cool_down: u64, status: &StatusLine) -> bool {
+    fn acts(&mut self, held: &Held, now: u64, act_by: ActBy, status: &StatusLine) -> bool {
+        let ActBy { cool_down, sure } = act_by;
         let Some(pid) = held.pid else { return false };
         let seen = self.seen.entry(pid).or_insert_with(|| match &self.cause {
             HookCause::Verdict(_) => Seen::Verdict(Trigger::new(cool_down)),
@@ -160,8 +173,7 @@ impl Hook {
                 observed.acts
             }
             (Seen::Verdict(trigger), HookCause::Verdict(word)) => {
-                let is_so = held.verdict.as_ref().is_some_and(|verdict| verdict.kind.word() == word.name());
-                trigger.observe(now, is_so)
+                trigger.observe(now, held.is_judged(word.name(), sure))
             }
             (Seen::Verdict(_), HookCause::Condition(_)) => false,
         };
