@@ -6,6 +6,7 @@
 #![no_std]
 
 pub mod counter;
+pub mod offsets;
 pub mod record;
 pub mod sampling;
 pub mod settings;

@@ -1,5 +1,7 @@
 //! What the user side tells the kernel part, once before the start and again when it stops.
 
+use crate::offsets::{GrowthOffsets, Offsets};
+
 /// Which events are wanted.
 pub mod running {
     /// None.
@@ -25,42 +27,8 @@ pub struct Settings {
     pub max_size: u64,
     /// 1: children of a traced process are traced from their first instruction on.
     pub follow: u32,
-    /// Byte offset of `tgid` in the kernel's `task_struct`.
-    pub task_tgid: u32,
-    /// Byte offset of `mm` in the kernel's `task_struct`.
-    pub task_mm: u32,
-    /// Byte offset of `signal` in the kernel's `task_struct`.
-    pub task_signal: u32,
-    /// Byte offset of `live` (threads that have not exited) in the kernel's `signal_struct`.
-    pub signal_live: u32,
-    /// Byte offset of `vm_start` in the kernel's `vm_area_struct`.
-    pub vma_start: u32,
-    /// Byte offset of `vm_pgoff` in the kernel's `vm_area_struct`.
-    pub vma_page_offset: u32,
-    /// Byte offset of `vm_file` in the kernel's `vm_area_struct`.
-    pub vma_file: u32,
-    /// Byte offset of `vm_private_data` in the kernel's `vm_area_struct`.
-    pub vma_private: u32,
-    /// Byte offset of `name` in the kernel's `vm_special_mapping`.
-    pub special_name: u32,
-    /// Byte offset of `f_inode` in the kernel's `file`.
-    pub file_inode: u32,
-    /// Byte offset of `i_ino` in the kernel's `inode`.
-    pub inode_number: u32,
-    /// Byte offset of `i_sb` in the kernel's `inode`.
-    pub inode_super: u32,
-    /// Byte offset of `s_dev` in the kernel's `super_block`.
-    pub super_device: u32,
-    /// Byte offset of `utask` in the kernel's `task_struct`.
-    pub task_uprobes: u32,
-    /// Byte offset of `return_instances` in the kernel's `uprobe_task`.
-    pub uprobes_returns: u32,
-    /// Byte offset of `stack` in the kernel's `return_instance`.
-    pub return_stack: u32,
-    /// Byte offset of `orig_ret_vaddr` in the kernel's `return_instance`.
-    pub return_address: u32,
-    /// Byte offset of `next` in the kernel's `return_instance`.
-    pub return_next: u32,
+    /// Where the kernel keeps what is read of it.
+    pub offsets: Offsets,
     /// Changes whenever a traced process has changed what code it has mapped: rules kept of addresses before do not count
     /// any more. The kernel part's own: 0 at the start.
     pub epoch: u32,
@@ -87,16 +55,8 @@ pub struct Settings {
     pub generation: u32,
     /// 1: only the growth of memory is recorded, and mappings that an allocator's code asks for are marked as its own.
     pub growth: u32,
-    /// Byte offset of `vm_flags` in the kernel's `vm_area_struct`.
-    pub vma_flags: u32,
-    /// Byte offset of `s_magic` in the kernel's `super_block`.
-    pub super_magic: u32,
-    /// Byte offset of `start_brk` in the kernel's `mm_struct`.
-    pub mm_start_brk: u32,
-    /// Byte offset of `brk` in the kernel's `mm_struct`.
-    pub mm_brk: u32,
-    /// Byte offset of `pgd` in the kernel's `mm_struct`.
-    pub mm_pgd: u32,
+    /// Where it keeps what only the growth of memory needs; all 0 where the kernel has none of it.
+    pub growth_offsets: GrowthOffsets,
     /// Where the kernel has all physical memory mapped, as far as the kernel part has found out: its own; 0 at the start.
     pub direct_map: u64,
 }

@@ -397,7 +397,7 @@ pub fn space(task: Task, settings: &Settings) -> u64 {
     // SAFETY: the helpers check every address.
     let mm: u64 = unsafe {
         let current = bpf_get_current_task() as *const u8;
-        bpf_probe_read_kernel(current.wrapping_add(settings.task_mm as usize).cast()).unwrap_or_default()
+        bpf_probe_read_kernel(current.wrapping_add(settings.offsets.task_mm as usize).cast()).unwrap_or_default()
     };
     (mm ^ u64::from(task.pid()) << 40).wrapping_mul(0xd6e8_feb8_6659_fd93)
 }

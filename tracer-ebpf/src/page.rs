@@ -80,7 +80,7 @@ pub unsafe fn at(walk: *mut Walk, settings: &'static Settings, mm: u64, at: u64)
     let mut shared = Shared { walk };
     // SAFETY: the caller vouches for the pointer; `field` checks the address.
     unsafe {
-        (*walk).top = field(mm as *const u8, settings.mm_pgd);
+        (*walk).top = field(mm as *const u8, settings.growth_offsets.mm_pgd);
         find_direct_map(&mut shared, settings);
         let known = (*walk).found;
         if known <= NOWHERE {

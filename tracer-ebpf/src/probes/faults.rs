@@ -138,7 +138,7 @@ fn interrupted<'a>(ctx: &'a PerfEventContext, settings: &'static Settings, task:
 #[inline(always)]
 fn mm(settings: &Settings) -> u64 {
     // SAFETY: the helpers check every address.
-    unsafe { field(bpf_get_current_task() as *const u8, settings.task_mm) }
+    unsafe { field(bpf_get_current_task() as *const u8, settings.offsets.task_mm) }
 }
 
 /// Called by the kernel with the mapping that holds the address.
@@ -146,13 +146,13 @@ unsafe extern "C" fn look(_task: *mut c_void, mapping: *mut c_void, place: *mut 
     // SAFETY: the kernel hands on what `faulted` gave it; the helpers check every other address.
     unsafe {
         let settings = (*place).settings;
-        let flags: u64 = field(mapping.cast(), (*settings).vma_flags);
-        let file: u64 = field(mapping.cast(), (*settings).vma_file);
+        let flags: u64 = field(mapping.cast(), (*settings).growth_offsets.vma_flags);
+        let file: u64 = field(mapping.cast(), (*settings).offsets.vma_file);
         let touch = (*place).touch;
         (*touch).mm = (*place).mm;
-        (*touch).start = field(mapping.cast(), (*settings).vma_start);
+        (*touch).start = field(mapping.cast(), (*settings).offsets.vma_start);
         // `vm_end` follows `vm_start`.
-        (*touch).end = field(mapping.cast(), (*settings).vma_start + 8);
+        (*touch).end = field(mapping.cast(), (*settings).offsets.vma_start + 8);
         (*(*place).touch).memory = u64::from(if flags & VM_HUGETLB != 0 {
             touched::HUGE
         } else if file != 0 {
@@ -175,9 +175,9 @@ unsafe fn of_file(settings: *const Settings, file: u64, flags: u64) -> u32 {
     }
     // SAFETY: as in `look`.
     let magic: u64 = unsafe {
-        let inode: u64 = field(file as *const u8, (*settings).file_inode);
-        let super_block: u64 = field(inode as *const u8, (*settings).inode_super);
-        field(super_block as *const u8, (*settings).super_magic)
+        let inode: u64 = field(file as *const u8, (*settings).offsets.file_inode);
+        let super_block: u64 = field(inode as *const u8, (*settings).offsets.inode_super);
+        field(super_block as *const u8, (*settings).growth_offsets.super_magic)
     };
     if magic == TMPFS_MAGIC { touched::SHARED } else { touched::FILE }
 }
@@ -185,7 +185,11 @@ unsafe fn of_file(settings: *const Settings, file: u64, flags: u64) -> u32 {
 #[inline(always)]
 unsafe fn is_below_break(settings: *const Settings, mm: u64, at: u64) -> bool {
     // SAFETY: as in `look`.
-    let (start, end): (u64, u64) =
-        unsafe { (field(mm as *const u8, (*settings).mm_start_brk), field(mm as *const u8, (*settings).mm_brk)) };
+    let (start, end): (u64, u64) = unsafe {
+        (
+            field(mm as *const u8, (*settings).growth_offsets.mm_start_brk),
+            field(mm as *const u8, (*settings).growth_offsets.mm_brk),
+        )
+    };
     at & !(PAGE - 1) >= start & !(PAGE - 1) && at < end.wrapping_add(PAGE - 1) & !(PAGE - 1)
 }

@@ -65,11 +65,11 @@ fn forked(ctx: &BtfTracePointContext) -> Option<()> {
         return None;
     }
     let (parent, child): (*const u8, *const u8) = (ctx.arg(0), ctx.arg(1));
-    let child_pid: u32 = field(child, settings.task_tgid)?;
+    let child_pid: u32 = field(child, settings.offsets.task_tgid)?;
     if child_pid == task.pid() {
         return None; // a thread
     }
-    let memory: (u64, u64) = (field(parent, settings.task_mm)?, field(child, settings.task_mm)?);
+    let memory: (u64, u64) = (field(parent, settings.offsets.task_mm)?, field(child, settings.offsets.task_mm)?);
     let shares = memory.0 == memory.1;
     let flags = if shares { flag::SHARES_MEMORY } else { 0 };
     if !sampling::forked(member, child_pid, shares, settings) {
@@ -88,8 +88,8 @@ fn exited(ctx: &BtfTracePointContext) -> Option<()> {
     let task = Task::current();
     sampling::thread_ended(task, task.tid(), settings);
     let member = sampling::member(task.pid())?;
-    let signal: u64 = field(ctx.arg(0), settings.task_signal)?;
-    let live: u32 = field(signal as *const u8, settings.signal_live)?;
+    let signal: u64 = field(ctx.arg(0), settings.offsets.task_signal)?;
+    let live: u32 = field(signal as *const u8, settings.offsets.signal_live)?;
     if live == 0 {
         // Told to nobody twice: a thread that ends at the same time may find the process gone as well.
         if TRACED.remove(task.pid()).is_err() {

@@ -17,17 +17,17 @@ pub fn return_address(slot: u64) -> u64 {
     // SAFETY: `field` checks every address.
     unsafe {
         let task = bpf_get_current_task() as *const u8;
-        let uprobes: u64 = field(task, settings.task_uprobes);
-        let mut instance: u64 = field(uprobes as *const u8, settings.uprobes_returns);
+        let uprobes: u64 = field(task, settings.offsets.task_uprobes);
+        let mut instance: u64 = field(uprobes as *const u8, settings.offsets.uprobes_returns);
         for _ in 0..HELD {
             if instance == 0 {
                 break;
             }
-            let stack: u64 = field(instance as *const u8, settings.return_stack);
+            let stack: u64 = field(instance as *const u8, settings.offsets.return_stack);
             if stack == slot {
-                return field(instance as *const u8, settings.return_address);
+                return field(instance as *const u8, settings.offsets.return_address);
             }
-            instance = field(instance as *const u8, settings.return_next);
+            instance = field(instance as *const u8, settings.offsets.return_next);
         }
     }
     0
@@ -44,8 +44,8 @@ pub unsafe fn all(pairs: *mut [u64; 2]) {
     unsafe {
         let mut instance: u64 = 0;
         if let Some(settings) = running() {
-            let uprobes: u64 = field(bpf_get_current_task() as *const u8, settings.task_uprobes);
-            instance = field(uprobes as *const u8, settings.uprobes_returns);
+            let uprobes: u64 = field(bpf_get_current_task() as *const u8, settings.offsets.task_uprobes);
+            instance = field(uprobes as *const u8, settings.offsets.uprobes_returns);
         }
         for index in 0..HELD {
             let mut pair = [0; 2];
@@ -53,10 +53,10 @@ pub unsafe fn all(pairs: *mut [u64; 2]) {
                 && instance != 0
             {
                 pair = [
-                    field(instance as *const u8, settings.return_stack),
-                    field(instance as *const u8, settings.return_address),
+                    field(instance as *const u8, settings.offsets.return_stack),
+                    field(instance as *const u8, settings.offsets.return_address),
                 ];
-                instance = field(instance as *const u8, settings.return_next);
+                instance = field(instance as *const u8, settings.offsets.return_next);
             }
             pairs.add(index).write(pair);
         }

@@ -121,9 +121,9 @@ unsafe extern "C" fn look(_task: *mut c_void, mapping: *mut c_void, vma: *mut Vm
     unsafe {
         let settings = (*vma).settings;
         let at = (*vma).at;
-        let start: u64 = field(mapping.cast(), (*settings).vma_start);
-        let pages: u64 = field(mapping.cast(), (*settings).vma_page_offset);
-        let file: u64 = field(mapping.cast(), (*settings).vma_file);
+        let start: u64 = field(mapping.cast(), (*settings).offsets.vma_start);
+        let pages: u64 = field(mapping.cast(), (*settings).offsets.vma_page_offset);
+        let file: u64 = field(mapping.cast(), (*settings).offsets.vma_file);
         (*vma).what = 2;
         if file == 0 {
             if is_vdso(settings, mapping.cast()) {
@@ -132,10 +132,10 @@ unsafe extern "C" fn look(_task: *mut c_void, mapping: *mut c_void, vma: *mut Vm
                 (*vma).what = 1;
             }
         } else {
-            let inode: u64 = field(file as *const u8, (*settings).file_inode);
-            let super_block: u64 = field(inode as *const u8, (*settings).inode_super);
-            let device: u32 = field(super_block as *const u8, (*settings).super_device);
-            let number: u64 = field(inode as *const u8, (*settings).inode_number);
+            let inode: u64 = field(file as *const u8, (*settings).offsets.file_inode);
+            let super_block: u64 = field(inode as *const u8, (*settings).offsets.inode_super);
+            let device: u32 = field(super_block as *const u8, (*settings).offsets.super_device);
+            let number: u64 = field(inode as *const u8, (*settings).offsets.inode_number);
             (*vma).file = File { device: u64::from(device), inode: number };
             (*vma).offset = at.wrapping_sub(start).wrapping_add(pages << 12);
             (*vma).what = 1;
@@ -151,11 +151,11 @@ unsafe fn is_vdso(settings: *const Settings, mapping: *const u8) -> bool {
     const SEVEN_BYTES: u64 = u64::MAX >> 8;
     // SAFETY: `field` checks every address.
     unsafe {
-        let special: u64 = field(mapping, (*settings).vma_private);
+        let special: u64 = field(mapping, (*settings).offsets.vma_private);
         if special == 0 {
             return false;
         }
-        let name: u64 = field(special as *const u8, (*settings).special_name);
+        let name: u64 = field(special as *const u8, (*settings).offsets.special_name);
         field::<u64>(name as *const u8, 0) & SEVEN_BYTES == NAME
     }
 }

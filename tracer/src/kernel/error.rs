@@ -5,7 +5,7 @@ use std::io;
 use aya::{EbpfError, maps::MapError, programs::ProgramError};
 use thiserror::Error;
 
-use super::{OffsetError, attach::Probe};
+use super::{LayoutError, attach::Probe};
 use crate::allocator::Found;
 
 /// Why the kernel part could not be loaded or spoken to.
@@ -22,7 +22,7 @@ pub enum LoadError {
     },
     /// Fields of the kernel are not where they can be found.
     #[error(transparent)]
-    Offsets(#[from] OffsetError),
+    Layout(#[from] LayoutError),
     /// The maps could not be made.
     #[error("the kernel refused heaptide's maps: {}", innermost(.0))]
     Maps(Box<EbpfError>),

@@ -18,7 +18,7 @@ use aya::{
     Ebpf,
     maps::{HashMap as BpfHashMap, MapData},
 };
-use heaptide_common::unwind::File;
+use heaptide_common::{offsets::GrowthOffsets, unwind::File};
 use nix::{
     errno::Errno,
     sys::{
@@ -29,9 +29,8 @@ use nix::{
 use perf_event::{Builder, Counter, events::Software};
 
 use super::{
-    AttachError, Kernel, LoadError, OffsetError, Offsets,
+    AttachError, Kernel, Layout, LayoutError, LoadError,
     object::{Code, Purpose},
-    offsets::GrowthOffsets,
     take,
 };
 use crate::allocator::Found;
@@ -127,9 +126,9 @@ impl Growth {
 }
 
 /// The offsets that are needed for it; none are when only blocks are recorded.
-pub(super) fn offsets(offsets: &Offsets, wanted: bool) -> Result<GrowthOffsets, OffsetError> {
-    match offsets.growth {
-        None if wanted => Err(OffsetError::Missing { structure: "mm_struct", field: "brk" }),
+pub(super) fn offsets(layout: &Layout, wanted: bool) -> Result<GrowthOffsets, LayoutError> {
+    match layout.growth {
+        None if wanted => Err(LayoutError::Missing { structure: "mm_struct", field: "brk" }),
         found => Ok(found.unwrap_or_default()),
     }
 }

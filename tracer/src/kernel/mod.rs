@@ -7,9 +7,9 @@ mod error;
 pub mod features;
 mod growth;
 mod launched;
+mod layout;
 mod multi;
 mod object;
-mod offsets;
 mod prices;
 mod ring;
 mod sampling;
@@ -40,8 +40,8 @@ pub use counters::{Counters, Outcomes};
 pub use error::{AttachError, LoadError};
 pub use features::Features;
 pub use launched::{Launched, Mapped};
+pub use layout::{Layout, LayoutError};
 pub use object::is_built_in;
-pub use offsets::{OffsetError, Offsets};
 pub use prices::prices;
 pub use ring::Ring;
 pub use tables::{FileRows, Tables};
@@ -120,7 +120,7 @@ impl Kernel {
         if !is_built_in() {
             return Err(LoadError::NotBuiltIn);
         }
-        let offsets = Offsets::of_running_kernel()?;
+        let layout = Layout::of_running_kernel()?;
         let sizes = Sizes::of(options.sample);
         let mut bpf = object::load(options, sizes).map_err(|source| LoadError::Maps(Box::new(source)))?;
         let code = Code::of(&bpf).map_err(|source| LoadError::Code(Box::new(source)))?;
@@ -138,33 +138,16 @@ impl Kernel {
         let outcomes = PerCpuArray::try_from(take(&mut bpf, "OUTCOMES")?)?;
         let sampling = Sampling::new(&mut bpf)?;
         let means = load_probes(&code, &mut bpf, options.empty)?;
-        let tracepoints = load_tracepoints(&code, &offsets)?;
+        let tracepoints = load_tracepoints(&code, &layout)?;
         let growth = if options.growth { Some(Growth::load(&code, &mut bpf, options.follow)?) } else { None };
-        let growing = growth::offsets(&offsets, options.growth)?;
+        let growth_offsets = growth::offsets(&layout, options.growth)?;
         let settings = Settings {
             running: running::NOTHING,
             shards: options.shards,
             min_size: options.min_size,
             max_size: options.max_size,
             follow: u32::from(options.follow),
-            task_tgid: offsets.task_tgid,
-            task_mm: offsets.task_mm,
-            task_signal: offsets.task_signal,
-            signal_live: offsets.signal_live,
-            vma_start: offsets.vma_start,
-            vma_page_offset: offsets.vma_page_offset,
-            vma_file: offsets.vma_file,
-            vma_private: offsets.vma_private,
-            special_name: offsets.special_name,
-            file_inode: offsets.file_inode,
-            inode_number: offsets.inode_number,
-            inode_super: offsets.inode_super,
-            super_device: offsets.super_device,
-            task_uprobes: offsets.task_uprobes,
-            uprobes_returns: offsets.uprobes_returns,
-            return_stack: offsets.return_stack,
-            return_address: offsets.return_address,
-            return_next: offsets.return_next,
+            offsets: layout.offsets,
             epoch: 0,
             stacks: options.stacks as u32,
             samples: u32::from(options.sample.is_some()),
@@ -175,11 +158,7 @@ impl Kernel {
             pulse: 0,
             generation: 0,
             growth: u32::from(options.growth),
-            vma_flags: growing.vma_flags,
-            super_magic: growing.super_magic,
-            mm_start_brk: growing.mm_start_brk,
-            mm_brk: growing.mm_brk,
-            mm_pgd: growing.mm_pgd,
+            growth_offsets,
             direct_map: 0,
         };
         let mut kernel = Self {
@@ -286,7 +265,7 @@ fn load_probes(code: &Code, bpf: &mut Ebpf, empty: bool) -> Result<Means, LoadEr
 }
 
 /// Loads and attaches what watches processes.
-fn load_tracepoints(code: &Code, offsets: &Offsets) -> Result<Vec<OwnedFd>, LoadError> {
+fn load_tracepoints(code: &Code, layout: &Layout) -> Result<Vec<OwnedFd>, LoadError> {
     let load = |((name, _), id)| {
         let program = code.load(name, Purpose::Tracepoint(id))?;
         sys::attach_tracepoint(program.as_fd()).map_err(|io_error| {
@@ -294,5 +273,5 @@ fn load_tracepoints(code: &Code, offsets: &Offsets) -> Result<Vec<OwnedFd>, Load
             LoadError::program(name, ProgramError::SyscallError(error))
         })
     };
-    offsets::TRACEPOINTS.into_iter().zip(offsets.tracepoints).map(load).collect()
+    layout::TRACEPOINTS.into_iter().zip(layout.tracepoints).map(load).collect()
 }

@@ -16,8 +16,8 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
 use nix::sys::utsname::uname;
 
 use super::{Ability, Answer, Feature};
+use crate::kernel::layout::{BTF_PATH, Layout, LayoutError};
 use crate::kernel::multi;
-use crate::kernel::offsets::{BTF_PATH, OffsetError, Offsets};
 
 const UPROBE: &str = "/sys/bus/event_source/devices/uprobe/type";
 /// The inode of the initial PID namespace: `PROC_PID_INIT_INO` of the kernel.
@@ -92,9 +92,9 @@ fn btf() -> Asked {
 }
 
 fn btf_tracepoints() -> Asked {
-    match Offsets::of_running_kernel() {
+    match Layout::of_running_kernel() {
         Ok(_) => yes(""),
-        Err(OffsetError::NoTracepoint(name)) => no(format!("no {name}")),
+        Err(LayoutError::NoTracepoint(name)) => no(format!("no {name}")),
         Err(error) => unknown(error.to_string()),
     }
 }

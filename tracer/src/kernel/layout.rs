@@ -2,6 +2,8 @@
 
 use std::{fs, io, sync::OnceLock};
 
+use heaptide_common::offsets::{GrowthOffsets, Offsets};
+
 use super::types::Types;
 
 /// Where the kernel publishes its types.
@@ -9,62 +11,13 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 
 /// Byte offsets of fields, and the ids of types, in the running kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offsets {
-    /// `task_struct.tgid`
-    pub task_tgid: u32,
-    /// `task_struct.mm`
-    pub task_mm: u32,
-    /// `task_struct.signal`
-    pub task_signal: u32,
-    /// `signal_struct.live`
-    pub signal_live: u32,
-    /// `vm_area_struct.vm_start`
-    pub vma_start: u32,
-    /// `vm_area_struct.vm_pgoff`
-    pub vma_page_offset: u32,
-    /// `vm_area_struct.vm_file`
-    pub vma_file: u32,
-    /// `vm_area_struct.vm_private_data`
-    pub vma_private: u32,
-    /// `vm_special_mapping.name`
-    pub special_name: u32,
-    /// `file.f_inode`
-    pub file_inode: u32,
-    /// `inode.i_ino`
-    pub inode_number: u32,
-    /// `inode.i_sb`
-    pub inode_super: u32,
-    /// `super_block.s_dev`
-    pub super_device: u32,
-    /// `task_struct.utask`
-    pub task_uprobes: u32,
-    /// `uprobe_task.return_instances`
-    pub uprobes_returns: u32,
-    /// `return_instance.stack`
-    pub return_stack: u32,
-    /// `return_instance.orig_ret_vaddr`
-    pub return_address: u32,
-    /// `return_instance.next`
-    pub return_next: u32,
-    /// What only the growth of memory needs.
+pub struct Layout {
+    /// What every recording needs.
+    pub offsets: Offsets,
+    /// What only the growth of memory needs, where the kernel has it.
     pub growth: Option<GrowthOffsets>,
     /// The tracepoints of [`TRACEPOINTS`], in their order.
     pub tracepoints: [u32; TRACEPOINTS.len()],
-}
-
-/// Byte offsets of fields that tell what touched memory belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GrowthOffsets {
-    /// `vm_area_struct.vm_flags`
-    pub vma_flags: u32,
-    /// `super_block.s_magic`
-    pub super_magic: u32,
-    /// `mm_struct.start_brk`
-    pub mm_start_brk: u32,
-    /// `mm_struct.brk`
-    pub mm_brk: u32,
-    /// `mm_struct.pgd`
-    pub mm_pgd: u32,
 }
 
 /// The tracepoints that tell of processes: the program of the kernel part, and the tracepoint's type in BTF.
@@ -74,9 +27,9 @@ pub(super) const TRACEPOINTS: [(&str, &str); 3] = [
     ("process_exit", "btf_trace_sched_process_exit"),
 ];
 
-/// Why the offsets are not known.
+/// Why the layout is not known.
 #[derive(Debug, thiserror::Error)]
-pub enum OffsetError {
+pub enum LayoutError {
     /// The kernel publishes no types.
     #[error("cannot read {BTF_PATH}: {0} (a kernel built with CONFIG_DEBUG_INFO_BTF has it)")]
     Unreadable(#[source] io::Error),
@@ -96,28 +49,28 @@ pub enum OffsetError {
     NoTracepoint(&'static str),
 }
 
-impl Offsets {
+impl Layout {
     /// Of the running kernel, which is read at the first call.
-    pub fn of_running_kernel() -> Result<Self, OffsetError> {
-        static KNOWN: OnceLock<Offsets> = OnceLock::new();
+    pub fn of_running_kernel() -> Result<Self, LayoutError> {
+        static KNOWN: OnceLock<Layout> = OnceLock::new();
         if let Some(&known) = KNOWN.get() {
             return Ok(known);
         }
-        let read = Self::read(&fs::read(BTF_PATH).map_err(OffsetError::Unreadable)?)?;
+        let read = Self::read(&fs::read(BTF_PATH).map_err(LayoutError::Unreadable)?)?;
         Ok(*KNOWN.get_or_init(|| read))
     }
 
-    fn read(bytes: &[u8]) -> Result<Self, OffsetError> {
-        let types = Types::read(bytes).map_err(OffsetError::Malformed)?;
+    fn read(bytes: &[u8]) -> Result<Self, LayoutError> {
+        let types = Types::read(bytes).map_err(LayoutError::Malformed)?;
         let find = |structure, field| {
             let found = types.structure(structure).and_then(|id| types.offset(id, field));
-            found.ok_or(OffsetError::Missing { structure, field })
+            found.ok_or(LayoutError::Missing { structure, field })
         };
         let mut tracepoints = [0; TRACEPOINTS.len()];
         for (id, (_, name)) in tracepoints.iter_mut().zip(TRACEPOINTS) {
-            *id = types.typedef(name).ok_or(OffsetError::NoTracepoint(name))?;
+            *id = types.typedef(name).ok_or(LayoutError::NoTracepoint(name))?;
         }
-        Ok(Self {
+        let offsets = Offsets {
             task_tgid: find("task_struct", "tgid")?,
             task_mm: find("task_struct", "mm")?,
             task_signal: find("task_struct", "signal")?,
@@ -136,13 +89,12 @@ impl Offsets {
             return_stack: find("return_instance", "stack")?,
             return_address: find("return_instance", "orig_ret_vaddr")?,
             return_next: find("return_instance", "next")?,
-            growth: growth(find).ok(),
-            tracepoints,
-        })
+        };
+        Ok(Self { offsets, growth: growth(find).ok(), tracepoints })
     }
 }
 
-fn growth(find: impl Fn(&'static str, &'static str) -> Result<u32, OffsetError>) -> Result<GrowthOffsets, OffsetError> {
+fn growth(find: impl Fn(&'static str, &'static str) -> Result<u32, LayoutError>) -> Result<GrowthOffsets, LayoutError> {
     Ok(GrowthOffsets {
         vma_flags: find("vm_area_struct", "vm_flags")?,
         super_magic: find("super_block", "s_magic")?,
@@ -160,18 +112,18 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_type_information_are_an_error() {
-        assert!(matches!(Offsets::read(b"not BTF at all, but long enough"), Err(OffsetError::Malformed(_))));
-        assert!(matches!(Offsets::read(b"short"), Err(OffsetError::Malformed(_))));
+        assert!(matches!(Layout::read(b"not BTF at all, but long enough"), Err(LayoutError::Malformed(_))));
+        assert!(matches!(Layout::read(b"short"), Err(LayoutError::Malformed(_))));
     }
 
     #[test]
     fn another_reader_finds_the_same_tracepoints_in_the_running_kernel() {
         // A kernel without types has nothing to compare.
         let Ok(types) = aya::Btf::from_sys_fs() else { return };
-        let found = Offsets::of_running_kernel().unwrap();
+        let found = Layout::of_running_kernel().unwrap();
         let theirs = TRACEPOINTS.map(|(_, name)| types.id_by_type_name_kind(name, BtfKind::Typedef).unwrap());
         assert_eq!(found.tracepoints, theirs);
         // `task_struct` begins with other fields in every kernel so far.
-        assert!(found.task_mm != found.task_signal && found.task_tgid != 0, "{found:?}");
+        assert!(found.offsets.task_mm != found.offsets.task_signal && found.offsets.task_tgid != 0, "{found:?}");
     }
 }
