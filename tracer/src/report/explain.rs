@@ -154,6 +154,7 @@ fn why(verdict: &Verdict) -> String {
         }
         Some(Reason::BendUnknown { .. }) => "whether its growth slows down".to_owned(),
         Some(Reason::JustRose) => "since it rose just now".to_owned(),
+        Some(Reason::CameBack) => "since it has only come back to where it was".to_owned(),
         Some(Reason::JustSlowed) => "since its growth slowed just now".to_owned(),
         Some(Reason::Young) => "since nearly all of it is young".to_owned(),
         Some(Reason::Replaces { .. }) => {

@@ -221,3 +221,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_rise_that_only_comes_back_is_no_growth_yet() {
+    // Entries of a cache that expire: it fills for 80 s, and then holds by chance a little less for a while.
+    let cache = |end: u32, rise: f64| {
+        curve(end, |time| match time {
+            _ if time < 80.0 => 0.025 * MIB * time,
+            _ if time < 180.0 => (2.0 - 0.004 * (time - 80.0)) * MIB,
+            _ => (1.6 + rise * (time - 180.0)) * MIB,
+        })
+    };
+    let judged = |heap| judge(&Evidence { heap, ..Evidence::default() });
+    let back = judged(cache(280, 0.004));
+    assert!(matches!(back.kind, Kind::TooEarly { .. }) && back.reasons[0] == Reason::CameBack, "{back:?}");
+    // A leak soon holds more than there ever was; and what lasts much longer than the time before is one as well.
+    assert_eq!(judged(cache(280, 0.012)).kind, Kind::Growing);
+    assert_eq!(judged(cache(580, 0.001)).kind, Kind::Growing);
+}

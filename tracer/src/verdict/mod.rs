@@ -165,6 +165,8 @@ pub enum Reason {
     },
     /// The last values are higher than those before, and it is not known yet whether they stay so.
     JustRose,
+    /// It rose, but hardly beyond where it was before.
+    CameBack,
     /// Growth has become less, and it is not known yet whether it ends.
     JustSlowed,
     /// The resident set is larger than what is in use needs.

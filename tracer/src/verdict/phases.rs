@@ -12,6 +12,8 @@ pub(super) struct Phase {
     pub skipped: usize,
     /// How many levels there are in all.
     pub of: usize,
+    /// The level at which the phase before it begins, where there is one.
+    pub before: Option<usize>,
     /// Whether it rises by less than the phase before it did.
     pub slower: bool,
 }
@@ -32,6 +34,12 @@ const QUICK: f64 = 10.0;
 /// not much more: then there was only a jump between them.
 const ALIKE: (f64, f64) = (0.5, 6.0);
 
+/// Where a phase comes from counts if that lasted for this share of its own time at least: longer than a moment.
+const LASTED: f64 = 0.5;
+
+/// By this share of its rise must it go beyond what was before, to be more than a return to it.
+const BEYOND: f64 = 0.5;
+
 /// A plateau that was reached in this share of the time is a start-up, and no bloat.
 const STARTUP: f64 = 0.3;
 
@@ -47,6 +55,14 @@ impl Phase {
     /// Whether there is too little of it to say that it grows.
     pub fn short_for_growth(&self) -> bool {
         self.short() || self.slower && number(self.of - self.from) < SHORT_WHEN_SLOWER * number(self.of)
+    }
+
+    /// Whether it has only come back to where the phase before it was, or hardly any further: by a line that rises by so much,
+    /// up to `end`. What is held by chance comes and goes so, as in a cache whose entries expire.
+    pub fn returns(&self, values: &[f64], rise: f64, end: f64) -> bool {
+        let Some(before) = self.before.filter(|&before| before < self.from) else { return false };
+        let lasted = number(self.from - before) >= LASTED * number(self.of - self.from);
+        lasted && end - quantile(&values[before..self.from], 0.75) < BEYOND * rise
     }
 
     /// Where it has come to, if it rose to there and not only in the beginning.
@@ -82,12 +98,13 @@ pub(super) fn last_phase(values: &[f64]) -> Phase {
     while phase > 0 && alike(slopes[phase - 1], slopes[phase]) {
         phase -= 1;
     }
+    let before = (phase > 0).then(|| begins[phase - 1] + skipped);
     let slower = phase > 0 && slopes[phase - 1] > slopes[phase].max(0.0);
     let mut from = begins[phase] + skipped;
     let over = ended(&values[from..]);
     from += over.unwrap_or(0);
     from += settling(&values[from..]);
-    Phase { from, skipped, of: values.len(), slower: slower || over.is_some() }
+    Phase { from, skipped, of: values.len(), before, slower: slower || over.is_some() }
 }
 
 /// Values at the begin of a phase in which it only comes to where it stays.

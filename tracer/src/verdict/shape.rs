@@ -241,6 +241,8 @@ fn rising(measured: Measured) -> Shape {
             measured.too_early(&[Reason::JustSlowed])
         } else if measured.phase.short_for_growth() {
             measured.too_early(&[Reason::JustRose])
+        } else if measured.returned() {
+            measured.too_early(&[Reason::CameBack])
         } else {
             let confidence = (1.0 - p) * (1.0 - 0.05 * ((high + 1.0) / (ON + 1.0)).max(0.0));
             measured.says(Kind::Growing, confidence, &[Reason::Trend { p }, Reason::NotLevelingOff { bend: high }])
@@ -327,6 +329,13 @@ impl Measured {
         let values = &self.levels.values[self.phase.from..];
         let over = over(values, values.len() / 5);
         over.worth * (self.bend.squares / over.squares).ln() > OVER * over.worth.ln()
+    }
+
+    /// Whether the rise of the last phase has only come back to where it was before.
+    fn returned(&self) -> bool {
+        let rise = self.bend.line.0;
+        let middle = median(&self.levels.values[self.phase.from..]);
+        self.phase.returns(&self.levels.values, rise, middle + rise / 2.0)
     }
 
     /// Whether the last third rises by less than half as fast as all of it, for sure.
