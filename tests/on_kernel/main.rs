@@ -4,6 +4,7 @@
 mod allocators;
 mod budget;
 mod completeness;
+mod control_groups;
 mod cost;
 mod coverage;
 mod debug_information;

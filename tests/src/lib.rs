@@ -8,6 +8,7 @@
 pub mod build;
 pub mod compare;
 pub mod completeness;
+pub mod group;
 pub mod heaptide;
 pub mod kinds;
 pub mod leaks;

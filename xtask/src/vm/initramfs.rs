@@ -19,7 +19,7 @@ use crate::workspace::Workspace;
 const SLOWNESS: u32 = 8;
 
 /// The workloads of the tests about truth, about sampling, about coverage, about named allocators, and about growth.
-const WORKLOADS: [&str; 19] = [
+const WORKLOADS: [&str; 20] = [
     "before_main",
     "calls",
     "failing",
@@ -29,6 +29,7 @@ const WORKLOADS: [&str; 19] = [
     "layers_library",
     "mappings",
     "middle",
+    "obeys",
     "operators",
     "realloc",
     "reuse",
@@ -82,6 +83,7 @@ fn init() -> String {
          mount sysfs /sys\n\
          mount devtmpfs /dev\n\
          mount tmpfs /tmp\n\
+         mount cgroup2 /sys/fs/cgroup\n\
          export HEAPTIDE=/heaptide {workloads}=/workloads {slowness}={SLOWNESS} RUST_LIB_BACKTRACE=0\n\
          cd /tmp\n\
          /on_kernel --test-threads=1 --show-output --exact $(/bin/busybox cat /tests) >/dev/ttyS1 2>&1\n\
