@@ -239,3 +239,12 @@ fn a_rise_that_only_comes_back_is_no_growth_yet() {
     assert_eq!(judged(cache(280, 0.012)).kind, Kind::Growing);
     assert_eq!(judged(cache(580, 0.001)).kind, Kind::Growing);
 }
+
+#[test]
+fn a_block_that_is_there_for_a_moment_when_it_is_looked_is_no_growth() {
+    for moment in 0..50 {
+        let held = (0..50).map(|sample| (f64::from(sample) / 10.0, if sample == moment { 4096.0 } else { 0.0 }));
+        let verdict = judge(&Evidence { heap: Curve::of(held), ..Evidence::default() });
+        assert_eq!(verdict.kind, Kind::Steady, "{moment}: {verdict:?}");
+    }
+}

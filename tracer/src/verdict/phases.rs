@@ -1,6 +1,6 @@
 //! Phases of a curve: what happened before the last change says nothing of how it will go on.
 
-use super::shape::LEVELS;
+use super::shape::{LEAST, LEVELS};
 use super::statistics::{Phases, bend, median, number, over, phases, quantile};
 
 /// The last phase of some levels.
@@ -71,8 +71,8 @@ impl Phase {
         let plateau = median(after);
         let late = number(self.from) > STARTUP * number(self.of);
         // A peak that is over is no rise.
-        let rose =
-            plateau - quantile(before, 0.25) >= ROSE * plateau.abs() && quantile(before, 0.9) <= 1.05 * plateau.abs();
+        let least = (ROSE * plateau.abs()).max(LEAST);
+        let rose = plateau - quantile(before, 0.25) >= least && quantile(before, 0.9) <= 1.05 * plateau.abs();
         (late && rose).then_some(plateau)
     }
 }
@@ -139,6 +139,17 @@ mod tests {
     fn a_start_up_is_a_phase_of_its_own() {
         let phase = phase(|time| if time < 10.0 { 20.0 * time } else { 200.0 + 2.0 * (time - 10.0) });
         assert!(phase.from.abs_diff(10) <= 1 && !phase.short(), "{phase:?}");
+    }
+
+    #[test]
+    fn who_holds_nothing_has_not_risen_to_it() {
+        // A block that was there for a moment has made a phase.
+        let mut values = vec![0.0; 48];
+        values[10] = 4096.0;
+        let phase = Phase { from: 20, skipped: 2, of: 48, before: Some(2), slower: false };
+        assert_eq!(phase.rose_late(&values), None);
+        values[20..].fill(4096.0);
+        assert_eq!(phase.rose_late(&values), Some(4096.0));
     }
 
     #[test]

@@ -64,8 +64,9 @@ const REACHED: f64 = 0.88;
 /// What could have grown unseen, as a share of the level, for a curve to be called steady.
 const UNSEEN: f64 = 0.2;
 
-/// And this much, in bytes: memory comes in whole ones. Of a process that holds nothing all along, 20 % are nothing.
-const LEAST: f64 = 1.0;
+/// And this much, in bytes: a page. Of a process that holds next to nothing, 20 % are less than a block that is there for a
+/// moment, when it is looked.
+pub(super) const LEAST: f64 = 4096.0;
 
 /// By so many standard errors more than what was seen could it have grown: one in 160.
 const BEYOND: f64 = 2.5;
@@ -312,7 +313,7 @@ impl Measured {
     fn saturates(&self) -> Option<f64> {
         let Bend { bend, least, rise, plateau, criteria: [constant, line, saturating], .. } = self.bend;
         let better = saturating + SURELY < constant.min(line);
-        let rose = rise >= ROSE * self.level && 1.0 - (-bend).exp() >= REACHED;
+        let rose = rise >= (ROSE * self.level).max(LEAST) && 1.0 - (-bend).exp() >= REACHED;
         plateau.filter(|_| better && rose && (SLOWS..STARTUP).contains(&least) && !self.goes_on())
     }
 
