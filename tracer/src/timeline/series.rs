@@ -62,6 +62,8 @@ pub struct Series {
     bins: Vec<Bin>,
     capacity: usize,
     width: u64,
+    /// Half of the first width: samples come at whole ones, a little earlier or later, and lie in the middle of their bins.
+    early: u64,
     gap: bool,
     refused: u64,
 }
@@ -70,7 +72,8 @@ impl Series {
     /// An empty one of `capacity` bins (at least two), each `width` nanoseconds wide at first (at least one).
     #[must_use]
     pub fn new(capacity: usize, width: u64) -> Self {
-        Self { bins: Vec::new(), capacity: capacity.max(2), width: width.max(1), gap: false, refused: 0 }
+        let (capacity, width) = (capacity.max(2), width.max(1));
+        Self { bins: Vec::new(), capacity, width, early: width / 2, gap: false, refused: 0 }
     }
 
     /// Adds a sample. One that is older than the last has no place any more, and is counted.
@@ -81,7 +84,7 @@ impl Series {
                 self.refused += 1;
                 return;
             }
-            if at / self.width == last.begin / self.width {
+            if at.saturating_add(self.early) / self.width == (last.begin + self.early) / self.width {
                 *last = last.with(&bin);
                 return;
             }
@@ -155,7 +158,7 @@ impl Series {
         let mut kept: usize = 0;
         for index in 1..self.bins.len() {
             let bin = self.bins[index];
-            if bin.begin / self.width == self.bins[kept].begin / self.width {
+            if (bin.begin + self.early) / self.width == (self.bins[kept].begin + self.early) / self.width {
                 self.bins[kept] = self.bins[kept].with(&bin);
             } else {
                 kept += 1;
@@ -173,6 +176,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn samples_that_come_a_little_early_or_late_have_bins_of_their_own() {
+        let mut series = Series::new(100, 1000);
+        for sample in 1..50_u64 {
+            series.push(1000 * sample + 4 - [0, 7, 3, 8][sample as usize % 4], sample);
+        }
+        assert_eq!(series.bins().len(), 49);
+        assert!(series.bins().iter().all(|bin| bin.samples == 1));
+    }
+
+    #[test]
     fn a_full_series_halves_its_resolution_and_forgets_no_extreme() {
         let mut series = Series::new(8, 10);
         for at in 0..1000 {
@@ -183,7 +196,8 @@ mod tests {
         assert_eq!(series.bins().iter().map(|bin| bin.samples).sum::<u32>(), 1000);
         assert_eq!(series.bins().iter().map(|bin| bin.max).max(), Some(7_000));
         assert_eq!(series.bins().iter().map(|bin| bin.min).min(), Some(1));
-        assert_eq!((series.bins()[0].begin, series.bins()[0].end, series.last()), (0, 159, Some(1)));
+        // Half of the first width earlier than a whole 160.
+        assert_eq!((series.bins()[0].begin, series.bins()[0].end, series.last()), (0, 154, Some(1)));
     }
 
     #[test]
@@ -230,10 +244,11 @@ mod tests {
     #[test]
     fn a_last_bin_that_has_hardly_begun_is_no_point_of_its_own() {
         let mut series = Series::new(8, 10);
-        (0..31).for_each(|at| series.push(at, 100 + at));
+        // A new bin begins at 25.
+        (0..26).for_each(|at| series.push(at, 100 + at));
         let curve = series.curve();
         assert_eq!(curve.points.len(), 3);
-        assert!((curve.points[2].low - 120.0).abs() < 1e-9 && (curve.points[2].high - 130.0).abs() < 1e-9);
+        assert!((curve.points[2].low - 115.0).abs() < 1e-9 && (curve.points[2].high - 125.0).abs() < 1e-9);
     }
 
     proptest! {

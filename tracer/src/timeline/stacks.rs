@@ -188,7 +188,9 @@ impl StacksTimeline {
 
     /// A sample is taken at a time on the axis of [`super::Clock`]: its changes follow.
     pub fn begin(&mut self, at: u64) {
-        self.now = self.now.max(u32::try_from(at / self.tick).unwrap_or(u32::MAX).min(LAST));
+        // Samples come a little earlier or later than at whole ticks.
+        let tick = at.saturating_add(self.tick / 2) / self.tick;
+        self.now = self.now.max(u32::try_from(tick).unwrap_or(u32::MAX).min(LAST));
     }
 
     /// What a stack holds has changed. One beyond the limit is refused and counted.
