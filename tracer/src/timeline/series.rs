@@ -84,7 +84,7 @@ impl Series {
                 self.refused += 1;
                 return;
             }
-            if at.saturating_add(self.early) / self.width == (last.begin + self.early) / self.width {
+            if place(at, self.early, self.width) == place(last.begin, self.early, self.width) {
                 *last = last.with(&bin);
                 return;
             }
@@ -158,7 +158,7 @@ impl Series {
         let mut kept: usize = 0;
         for index in 1..self.bins.len() {
             let bin = self.bins[index];
-            if (bin.begin + self.early) / self.width == (self.bins[kept].begin + self.early) / self.width {
+            if place(bin.begin, self.early, self.width) == place(self.bins[kept].begin, self.early, self.width) {
                 self.bins[kept] = self.bins[kept].with(&bin);
             } else {
                 kept += 1;
@@ -167,6 +167,11 @@ impl Series {
         }
         self.bins.truncate(kept + 1);
     }
+}
+
+/// The number of the bin that a time belongs to.
+const fn place(at: u64, early: u64, width: u64) -> u64 {
+    at.saturating_add(early) / width
 }
 
 #[cfg(test)]

@@ -193,14 +193,14 @@ async fn time_is_up(deadline: Instant, mut end: watch::Receiver<Option<Instant>>
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Done => f.write_str("is done"),
+            Self::Done => f.write_str("done"),
             Self::Failed { code } => write!(f, "failed with exit code {code}"),
             Self::Signaled { signal } => match nix::sys::signal::Signal::try_from(*signal) {
                 Ok(signal) => write!(f, "was ended by {signal}"),
                 Err(_) => write!(f, "was ended by signal {signal}"),
             },
             Self::TimedOut => f.write_str("took longer than it may (--hook-timeout), and was ended"),
-            Self::CutShort => f.write_str("was ended, since heaptide ends"),
+            Self::CutShort => f.write_str("was ended with heaptide"),
             Self::NotStarted { error } => write!(f, "could not be started: {error}"),
         }
     }

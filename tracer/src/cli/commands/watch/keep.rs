@@ -30,9 +30,9 @@ impl Keep {
     }
 
     /// Keeps the profile of a moment at which something began to hold; gives the name of its JSON file.
-    pub(super) fn trigger(&mut self, profile: &Profile) -> anyhow::Result<Option<String>> {
+    pub(super) fn trigger(&mut self, profile: &Profile) -> anyhow::Result<String> {
         self.triggers += 1;
-        self.write(&format!("trigger-{}", self.triggers), profile).map(Some)
+        self.write(&format!("trigger-{}", self.triggers), profile)
     }
 
     /// Keeps the profile of the end, and that of the peak.

@@ -93,7 +93,7 @@ impl Triggers {
             for held in &row.processes {
                 if self.all[index].acts(held, now, self.act_by, status) {
                     let kept = match &mut keep {
-                        Some(keep) => keep.trigger(&session.interim(STACKS, true).await?),
+                        Some(keep) => keep.trigger(&session.interim(STACKS, true).await?).map(Some),
                         None => Ok(None),
                     };
                     // A disk that is full is no reason to end a watch, or to page nobody.
