@@ -5,16 +5,13 @@ use std::time::Duration;
 use super::{
     FIRST_TICK, Mode, TICK, Tick,
     account::{Account, Seconds},
+    programs::Programs,
     pulses::{MOST_WEIGHT, Pulse, Random, Worked},
 };
 
 /// Prices are measured in a loop; a busy program's traps can cost more: what they seem to cost is taken to be at least this
 /// share of what they do.
 const SEEN: f64 = 0.7;
-
-/// What a run of the programs takes until it is measured, in nanoseconds: of one that records, and of one that does not.
-const RECORDING: f64 = 1_000.0;
-const DISMISSING: f64 = 200.0;
 
 /// The interval with which sampling begins, the finest and the coarsest.
 const FIRST_INTERVAL: u32 = 512 << 10;
@@ -54,9 +51,9 @@ pub struct Controller {
     /// What is planned with: the budget, less what prices can be off.
     plan: f64,
     mode: Mode,
-    /// Nanoseconds of a run of the programs, when all is recorded and as it is sampled now.
-    full: f64,
-    sampled: f64,
+    programs: Programs,
+    /// Whether it matters what a run of the programs takes, and that is not known.
+    wants_measure: bool,
     /// Whether each of the last looks was above the plan, the newest in the lowest bit.
     above: u32,
     /// Looks in a row with room for more; pulses, when it records in those.
@@ -82,8 +79,8 @@ impl Controller {
             // What is not seen of the added time is taken for the targets' own.
             plan: budget * SEEN / (1.0 + budget * (1.0 - SEEN)),
             mode: Mode::Full,
-            full: RECORDING,
-            sampled: DISMISSING,
+            programs: Programs::new(),
+            wants_measure: false,
             above: 0,
             calm: 0,
             need: 0.0,
@@ -114,6 +111,14 @@ impl Controller {
         }
     }
 
+    /// Whether a run of the programs should be measured at once: until then it is only assumed what one takes, and so many
+    /// happen that a wrong guess could cost more than the budget. A target that was idle when they were measured last can
+    /// begin to work at any time.
+    #[must_use]
+    pub const fn wants_measure(&self) -> bool {
+        self.wants_measure
+    }
+
     /// What was done so far, and what it cost.
     #[must_use]
     pub const fn account(&self) -> &Account {
@@ -129,18 +134,15 @@ impl Controller {
     /// Takes in what was seen since the last look. Gives how to record from now on, when that changes.
     pub fn look(&mut self, tick: &Tick) -> Option<Mode> {
         self.looked = true;
-        let records_all = matches!(self.mode, Mode::Full | Mode::Pulse(_));
-        match (tick.program, self.mode) {
-            (Some(nanoseconds), _) if records_all => self.full = nanoseconds,
-            (Some(nanoseconds), Mode::Sampled(_)) => self.sampled = nanoseconds,
-            _ => {}
-        }
-        let now = if records_all { self.full } else { self.sampled };
+        self.programs.take(self.mode, tick);
+        let now = self.programs.now(self.mode, tick);
         let added = tick.traps + tick.hits * now * 1e-9;
         let own = tick.own(added);
         self.worked.add(self.mode, tick.wall, added, tick.cpu);
         self.account.add(self.mode, Seconds { wall: tick.wall, added, own });
-        let in_full = (tick.traps + tick.hits * self.full.max(now) * 1e-9) / own;
+        let share = |run: f64| (tick.traps + tick.hits * run * 1e-9) / own;
+        let in_full = share(self.programs.in_full(self.mode, tick));
+        self.wants_measure = self.programs.at_worst().is_some_and(|run| share(run) > self.plan);
         self.is_trap_bound = tick.traps / own > self.plan;
         let next = match self.mode {
             Mode::Pulse(pulse) => self.after_pulse(pulse, in_full),
@@ -153,13 +155,10 @@ impl Controller {
         if !next.is_in_pulses() {
             self.calm = 0;
         }
-        self.sampled = match (self.mode, next) {
-            // Less is recorded than so far.
-            (Mode::Sampled(before), Mode::Sampled(after)) if after > before => self.sampled,
-            (Mode::Sampled(_), Mode::Sampled(_)) => self.sampled.max(DISMISSING),
-            _ => DISMISSING,
-        };
+        self.programs.change(self.mode, next);
         self.mode = next;
+        // It is measured after each change.
+        self.wants_measure = false;
         Some(next)
     }
 

@@ -14,6 +14,7 @@
 
 mod account;
 mod controller;
+mod programs;
 mod pulses;
 #[cfg(test)]
 mod simulation;
@@ -71,6 +72,8 @@ pub struct Tick {
     pub cpu: f64,
     /// Hits of all probes.
     pub hits: f64,
+    /// Records that the programs sent at those, or tried to.
+    pub records: f64,
     /// Seconds that the traps of those took, by their prices.
     pub traps: f64,
     /// Nanoseconds that a run of the probes' programs takes, if that was measured since then.
@@ -81,5 +84,9 @@ impl Tick {
     /// Seconds of CPU time that the targets would have used without the `added` ones.
     fn own(&self, added: f64) -> f64 {
         (self.cpu - added).max(self.wall * LEAST_CPU)
+    }
+
+    fn records_a_hit(&self) -> f64 {
+        if self.hits > 0.0 { self.records / self.hits } else { 0.0 }
     }
 }

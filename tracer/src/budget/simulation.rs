@@ -30,16 +30,18 @@ struct Costs {
 }
 
 impl Costs {
-    /// Of a run of the programs.
-    fn program(&self, mode: Mode, size: f64) -> f64 {
-        match mode {
-            Mode::Full | Mode::Pulse(_) => self.recording,
-            Mode::Sampled(interval) => {
-                let chosen = 1.0 - (-size / f64::from(interval)).exp();
-                self.dismissing + (self.recording - self.dismissing) * chosen
-            }
-            Mode::Pause(_) | Mode::Stopped => 0.0,
-        }
+    /// Of a run of the programs that records so many of the blocks.
+    fn program(&self, recorded: f64) -> f64 {
+        self.dismissing + (self.recording - self.dismissing) * recorded
+    }
+}
+
+/// How many of the blocks of so many bytes are recorded, as a share of 1.
+fn recorded(mode: Mode, size: f64) -> f64 {
+    match mode {
+        Mode::Full | Mode::Pulse(_) => 1.0,
+        Mode::Sampled(interval) => 1.0 - (-size / f64::from(interval)).exp(),
+        Mode::Pause(_) | Mode::Stopped => 0.0,
     }
 }
 
@@ -69,17 +71,17 @@ fn run(budget: f64, phases: &[Phase], costs: &Costs) -> Course {
     let mut course = Course { shares: Vec::new(), modes: Vec::new(), controller: Controller::new(budget, 7) };
     let mut tick = Tick::default();
     let mut due = FIRST_TICK.as_secs_f64();
-    // The programs are measured after each change, and once a second.
+    // The programs are measured after each change, when the controller wants it, and once a second.
     let (mut looks, mut changed) = (0, true);
     for phase in phases {
         let mut left = phase.seconds;
         while left > 0.0 {
             left -= STEP;
             let mode = course.controller.mode();
-            let program = costs.program(mode, phase.size);
+            let recorded = recorded(mode, phase.size);
+            let program = costs.program(recorded);
             let is_out = matches!(mode, Mode::Pause(_) | Mode::Stopped);
-            let traps = if is_out { 0.0 } else { phase.calls * costs.trap };
-            let slowdown = 1.0 + traps + phase.calls * program;
+            let slowdown = if is_out { 1.0 } else { 1.0 + phase.calls * (costs.trap + program) };
             // A thread that slept less than the tracer adds is slowed down; otherwise it sleeps less.
             let cpu = (phase.cpus * slowdown).min(phase.cpus.ceil()) * STEP;
             let own = cpu / slowdown;
@@ -89,10 +91,11 @@ fn run(budget: f64, phases: &[Phase], costs: &Costs) -> Course {
             tick.wall += STEP;
             tick.cpu += cpu;
             tick.hits += hits;
+            tick.records += hits * recorded;
             tick.traps += hits * costs.trap * costs.known;
             tick.program = (hits > 0.0 && (changed || looks % 10 == 0)).then_some(program * 1e9);
             if tick.wall >= due - STEP / 2.0 {
-                changed = course.controller.look(&tick).is_some();
+                changed = course.controller.look(&tick).is_some() || course.controller.wants_measure();
                 looks += 1;
                 tick = Tick::default();
                 due = course.controller.due().as_secs_f64();
@@ -208,4 +211,20 @@ fn a_short_burst_does_not_end_the_recording() {
 fn a_program_that_sleeps_is_recorded_in_full() {
     // Half of its little CPU time is the allocator's.
     assert!(run(0.03, &[steady(30.0, 0.000_5, 1e6)], &COSTS).is_full_throughout());
+}
+
+#[test]
+fn a_program_that_begins_to_work_is_measured_at_once() {
+    // By what is assumed of a run before one is measured, all could be recorded; it takes three times as long.
+    let costs = Costs { trap: 1.96e-6, recording: 2.95e-6, dismissing: 0.02e-6, known: 0.7 };
+    let course = run(0.727, &[steady(6.1, 0.0, 1.0), steady(4.3, 0.12, 205_000.0)], &costs);
+    assert!((0.1..=0.5).contains(&course.longest_above(0.727)), "{}", course.longest_above(0.727));
+}
+
+#[test]
+fn blocks_that_become_larger_while_they_are_sampled_are_noticed_at_once() {
+    let costs = Costs { trap: 0.2e-6, recording: 2.69e-6, dismissing: 0.02e-6, known: 0.7 };
+    let (small, large) = (steady(2.1, 0.04, 406_000.0), Phase { size: 9.8e6, ..steady(1.9, 0.001, 5.57e7) });
+    let course = run(0.306, &[small, large], &costs);
+    assert!(course.longest_above(0.306) <= 1.0, "{}", course.longest_above(0.306));
 }

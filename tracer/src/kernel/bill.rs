@@ -15,7 +15,7 @@ use super::Kernel;
 use crate::numbers::float;
 
 /// How long the kernel measures at a time.
-pub const WINDOW: Duration = Duration::from_millis(50);
+const WINDOW: Duration = Duration::from_millis(50);
 
 /// Fewer runs say little of the next ones: the first ones take long, since nothing is in the caches.
 const FEWEST_RUNS: u64 = 200;
@@ -43,6 +43,12 @@ impl Bill {
         if self.window.is_none() {
             self.window = enable_stats(Stats::RunTime).ok().map(|file| (file, Instant::now()));
         }
+    }
+
+    /// When the window that is open ends.
+    #[must_use]
+    pub fn window_end(&self) -> Option<Instant> {
+        self.window.as_ref().map(|(_, begin)| *begin + WINDOW)
     }
 
     /// Ends the window.

@@ -35,7 +35,7 @@ pub use heaptide_common::StackMethod;
 use heaptide_common::{Settings, settings::running};
 
 pub use attach::{Detaching, Probes, Scope};
-pub use bill::{Bill, WINDOW as BILL_WINDOW};
+pub use bill::Bill;
 pub use counters::{Counters, Outcomes};
 pub use error::{AttachError, LoadError};
 pub use features::Features;

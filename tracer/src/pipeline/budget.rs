@@ -75,15 +75,20 @@ impl Session {
         self.keeper.as_ref().map(Keeper::due)
     }
 
-    /// Looks whether the budget is kept. Gives how blocks are recorded from now on, when that changes; then the programs'
-    /// cost is measured anew, and [`crate::kernel::BILL_WINDOW`] later comes the end.
+    /// Looks whether the budget is kept. Gives how blocks are recorded from now on, when that changes; then, and when a
+    /// guess would not do, the programs' cost is measured anew.
     pub fn keep_budget(&mut self) -> Result<Option<Mode>, SessionError> {
         let Some(before) = self.keeper.as_ref().map(Keeper::mode) else { return Ok(None) };
         if matches!(before, Mode::Pulse(_)) {
             // It can be shorter than a window.
             self.bill.close_window(&self.kernel);
         }
-        let Some(next) = self.look_at_budget()? else { return Ok(None) };
+        let Some(next) = self.look_at_budget()? else {
+            if self.keeper.as_ref().is_some_and(|keeper| keeper.controller.wants_measure()) {
+                self.bill.open_window();
+            }
+            return Ok(None);
+        };
         match next {
             Mode::Full if before.is_in_pulses() => self.kernel.end_pulses()?,
             Mode::Full => self.kernel.set_interval(0)?,
@@ -106,10 +111,12 @@ impl Session {
         let since = |counter| counters[counter].saturating_sub(keeper.counters[counter]);
         let (returns, stepped) = (since(Counter::HitsAtReturns), since(Counter::HitsStepped));
         let hits = all.saturating_sub(keeper.hits);
+        let lost = counters.lost().saturating_sub(keeper.counters.lost());
         let tick = Tick {
             wall: (now - keeper.at).as_secs_f64(),
             cpu: cpu.saturating_sub(keeper.cpu).as_secs_f64(),
             hits: float(hits),
+            records: float(since(Counter::Sent) + lost),
             traps: self.planner.seconds_of(hits, stepped, returns),
             program: self.bill.newest_run(),
         };

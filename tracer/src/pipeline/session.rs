@@ -273,9 +273,15 @@ impl Session {
         self.kernel.diagnostics()
     }
 
-    /// Begins to measure what the kernel part costs; [`crate::kernel::BILL_WINDOW`] later comes the end.
+    /// Begins to measure what the kernel part costs, if it is not measured now.
     pub fn open_bill(&mut self) {
         self.bill.open_window();
+    }
+
+    /// When what is measured now is to be closed.
+    #[must_use]
+    pub fn bill_end(&self) -> Option<Instant> {
+        self.bill.window_end()
     }
 
     /// Ends to measure.

@@ -17,7 +17,6 @@ use super::{Looks, announce, announce_mode, marks::MarkRequests, say, signals::S
 use crate::{
     budget::Mode,
     cli::config::{Capture, Targets},
-    kernel::BILL_WINDOW,
     pipeline::Session,
     process::{self, Target},
     profile::{Mark, Profile},
@@ -82,10 +81,10 @@ impl Course<'_> {
         let mut look = every(LOOK);
         let due = |session: &Session| session.budget_due().map(|due| Instant::now() + due);
         let (mut budget, mut mode) = (due(self.session), Mode::Full);
-        let mut bill_end = Some(Instant::now() + BILL_WINDOW);
         let mut exited = None;
         self.session.sample().await?;
         loop {
+            let bill_end = self.session.bill_end();
             tokio::select! {
                 Some(notice) = self.session.notice() => {
                     if let Some(attached) = self.session.take_in(notice) {
@@ -97,10 +96,7 @@ impl Course<'_> {
                 }
                 () = signals.first() => break,
                 () = at(deadline) => break,
-                () = at(bill_end) => {
-                    self.session.close_bill();
-                    bill_end = None;
-                }
+                () = at(bill_end) => self.session.close_bill(),
                 status = exit(self.command.as_deref_mut()), if exited.is_none() => {
                     exited = Some(status?);
                     if !self.capture.follow {
@@ -127,7 +123,6 @@ impl Course<'_> {
                             self.status.aside(|| announce_mode(next));
                         }
                         mode = next;
-                        bill_end = Some(Instant::now() + BILL_WINDOW);
                     }
                     budget = due(self.session);
                 }
@@ -140,7 +135,6 @@ impl Course<'_> {
                 _ = housekeeping.tick() => {
                     self.session.refresh();
                     self.session.open_bill();
-                    bill_end = Some(Instant::now() + BILL_WINDOW);
                     self.attach_named().await;
                     if self.is_nobody_left() {
                         break;
