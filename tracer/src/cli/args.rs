@@ -188,7 +188,7 @@ pub struct WatchArgs {
     /// Runs a command when a condition begins to hold (see Conditions); may be repeated.
     #[arg(long, num_args = 2, value_names = ["CONDITION", "CMD"])]
     pub when: Vec<String>,
-    /// A command is run at most once in this time.
+    /// A command is run at most once in this time, for whichever process; those that wait have their turn afterwards.
     #[arg(long, value_name = "TIME", value_parser = values::time, default_value = "10m")]
     pub cool_down: Duration,
     /// A command that takes longer than this is ended.

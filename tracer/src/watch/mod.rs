@@ -5,17 +5,15 @@
 //!                                  └─> environment ──────────┴─> hook
 //! ```
 //!
-//! A [`Condition`] says whether something holds now, a [`Trigger`] whether that is a reason to act again, and [`Hooks`] run
+//! A [`Condition`] says whether something holds now, a [`Trigger`] whether that is a reason to act, and [`Hooks`] run
 //! the user's commands beside the recording, which they never hold up.
 
 mod condition;
 mod facts;
 mod hook;
 mod trigger;
-mod when;
 
 pub use condition::{Condition, ConditionError, Unknown};
 pub use facts::Facts;
 pub use hook::{Finished, Hooks, Outcome, Run, Started};
 pub use trigger::Trigger;
-pub use when::{Observed, When};

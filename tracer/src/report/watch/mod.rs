@@ -74,11 +74,11 @@ impl Held {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{profile::Whose, timeline::Metric, verdict::Growth};
 
-    pub(super) fn held(pid: u32) -> Held {
+    pub(crate) fn held(pid: u32) -> Held {
         let sample = Sample::default()
             .with(Metric::Rss, 50_541_363)
             .with(Metric::OutstandingBytes, 13_002_342)
@@ -103,7 +103,7 @@ mod tests {
         }
     }
 
-    pub(super) fn row(all: Option<Held>, processes: Vec<Held>) -> Row {
+    pub(crate) fn row(all: Option<Held>, processes: Vec<Held>) -> Row {
         Row { unix_seconds: 1000.0, seconds: 10.0, all, processes }
     }
 }

@@ -1,5 +1,6 @@
 //! `heaptide watch`: memory over time, a line an interval, commands that are run when it grows, and the verdict.
 
+mod hook;
 mod keep;
 mod lines;
 mod triggers;
