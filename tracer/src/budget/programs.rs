@@ -14,10 +14,12 @@ struct Run {
 const RECORDING: Run = Run { nanoseconds: 1_000.0, records: 1.0 };
 const DISMISSING: Run = Run { nanoseconds: 200.0, records: 0.0 };
 
-/// The most that a run takes which nobody has measured, in nanoseconds.
+/// The most that a run takes which nobody has measured, in nanoseconds: three times what one with a stack of 200 frames does
+/// (docs/benchmark.md). A number too high only has a run measured where that is not needed.
 const DEAREST: f64 = 10_000.0;
 
-/// A run sends at least so many records when all is recorded: a call is two hits or three, and its end one record.
+/// A run sends at least so many records when all is recorded: of the three hits of a call's entry and return and its block's
+/// release, two send one, and of a call that fails none. Less would make a record dearer than it can be.
 const LEAST_RECORDS: f64 = 0.3;
 
 /// What a run of the probes' programs takes.
@@ -25,7 +27,7 @@ const LEAST_RECORDS: f64 = 0.3;
 pub(super) struct Programs {
     /// When all is recorded.
     full: Run,
-    /// As it is sampled now.
+    /// As it is sampled now; in pauses, of mappings alone.
     sampled: Run,
     /// Whether one was measured since it is recorded as it is now.
     is_measured: bool,
@@ -49,16 +51,13 @@ impl Programs {
     /// Blocks are recorded otherwise from now on.
     pub(super) fn change(&mut self, before: Mode, after: Mode) {
         self.is_measured = false;
-        let is_known = match (before, after) {
-            // By a coarser interval less is recorded than so far.
-            (Mode::Sampled(before), Mode::Sampled(after)) => {
-                after > before || self.sampled.nanoseconds > DISMISSING.nanoseconds
-            }
-            _ => false,
+        self.sampled = match (before, after) {
+            // By a coarser interval less is recorded than so far: it takes no longer.
+            (Mode::Sampled(before), Mode::Sampled(after)) if after > before => self.sampled,
+            // By a finer one more: it takes no less.
+            (Mode::Sampled(_), Mode::Sampled(_)) if self.sampled.nanoseconds > DISMISSING.nanoseconds => self.sampled,
+            _ => DISMISSING,
         };
-        if !is_known {
-            self.sampled = DISMISSING;
-        }
     }
 
     /// Nanoseconds of a run in what was seen. When sampled blocks become larger, more of them are recorded than when a run

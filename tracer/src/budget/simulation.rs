@@ -226,5 +226,6 @@ fn blocks_that_become_larger_while_they_are_sampled_are_noticed_at_once() {
     let costs = Costs { trap: 0.2e-6, recording: 2.69e-6, dismissing: 0.02e-6, known: 0.7 };
     let (small, large) = (steady(2.1, 0.04, 406_000.0), Phase { size: 9.8e6, ..steady(1.9, 0.001, 5.57e7) });
     let course = run(0.306, &[small, large], &costs);
-    assert!(course.longest_above(0.306) <= 1.0, "{}", course.longest_above(0.306));
+    // A few looks, each of which makes sampling coarser.
+    assert!((0.1..=0.6).contains(&course.longest_above(0.306)), "{}", course.longest_above(0.306));
 }
