@@ -73,14 +73,34 @@ fn hands_on(frame: &Frame) -> bool {
 }
 
 fn is_wrapper(function: &str) -> bool {
-    if BEGINS.iter().any(|begin| function.starts_with(begin)) {
+    let name = function.split('(').next().unwrap_or(function).trim_start_matches('_');
+    if BEGINS.iter().any(|begin| function.starts_with(begin) || name.starts_with(begin)) || OF_PROGRAMS.contains(&name)
+    {
         return true;
     }
-    let name = function.split('(').next().unwrap_or(function).trim_start_matches('_');
     NAMES.iter().any(|known| {
         name.strip_suffix(known).is_some_and(|prefix| matches!(prefix, "" | "x" | "z") || is_short_prefix(prefix))
     })
 }
+
+/// And those of known programs (Python, Ruby, Redis), without underscores before them.
+const OF_PROGRAMS: [&str; 15] = [
+    "PyObject_Malloc",
+    "PyObject_Calloc",
+    "PyObject_Realloc",
+    "ruby_xmalloc",
+    "ruby_xmalloc2",
+    "ruby_xcalloc",
+    "ruby_xrealloc",
+    "ruby_xrealloc2",
+    "objspace_xmalloc0",
+    "objspace_xcalloc",
+    "objspace_xrealloc",
+    "zmalloc_usable",
+    "zcalloc_usable",
+    "zrealloc_usable",
+    "ztrymalloc_usable",
+];
 
 /// `g_`, `my_`, `xml_`: up to four letters.
 fn is_short_prefix(prefix: &str) -> bool {
@@ -120,7 +140,7 @@ mod tests {
 
     #[test]
     fn whoever_only_hands_memory_on_is_not_named() {
-        let cases: [&[(&str, &str)]; 6] = [
+        let cases: [&[(&str, &str)]; 9] = [
             &[("server", "keep_header"), ("server", "main")],
             &[("libc.so.6", "strdup"), ("server", "keep_header")],
             &[("libstdc++.so.6.0.30", "operator new(unsigned long)"), ("server", "keep_header")],
@@ -130,6 +150,9 @@ mod tests {
                 ("server", "<core::iter::Map as x>::next"),
                 ("server", "keep_header"),
             ],
+            &[("libpython3.11.so.1.0", "_PyObject_Malloc"), ("_cache.so", "keep_header")],
+            &[("python3.11", "_PyMem_RawMalloc"), ("_cache.so", "keep_header")],
+            &[("redis-server", "zmalloc_usable"), ("redis-server", "keep_header")],
             &[("libjemalloc.so.2", "je_arena_new"), ("libglib-2.0.so.0", "g_malloc"), ("server", "keep_header")],
         ];
         for case in cases {
